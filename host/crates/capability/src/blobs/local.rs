@@ -1,0 +1,193 @@
+//! Blobs in a directory, for one host.
+
+use std::io::{ErrorKind, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use tokio::fs::{self, File};
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+
+use super::{Blobs, ByteStream, Error, Key, Stat};
+
+/// What one read takes from the disk.
+const CHUNK: usize = 64 << 10;
+/// Not a key (it would need a first segment of its own): where unfinished bytes wait.
+const STAGING: &str = ".staging";
+
+/// A key is a path below the root. Bytes are written beside, synced, then renamed into place.
+pub struct LocalBlobs {
+    root: PathBuf,
+}
+
+/// Removes the unfinished file unless it was moved into place.
+struct Staged(Option<PathBuf>);
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take() {
+            // Nothing better can be done where it fails: the next start sweeps the folder.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl LocalBlobs {
+    /// Opens the directory, making it where it is missing, and sweeps what a dead host left half
+    /// written.
+    pub async fn open(root: &Path) -> Result<Self, Error> {
+        let staging = root.join(STAGING);
+        match fs::remove_dir_all(&staging).await {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed(e)),
+            _ => {}
+        }
+        fs::create_dir_all(&staging).await.map_err(failed)?;
+        Ok(Self {
+            root: root.to_owned(),
+        })
+    }
+
+    fn path(&self, key: &Key) -> PathBuf {
+        // A blob's file name ends in `~blob`, which no key can, so that `a` and `a/b` can both be keys.
+        self.root.join(format!("{}~blob", key.as_str()))
+    }
+
+    async fn place(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder).await.map_err(failed)?;
+            fs::rename(from, to).await.map_err(failed)?;
+            sync_folder(folder).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn sync_folder(folder: &Path) -> Result<(), Error> {
+    let folder = File::open(folder).await.map_err(failed)?;
+    folder.sync_all().await.map_err(failed)
+}
+
+fn failed(error: std::io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound => Error::NotFound,
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::QuotaExceeded,
+        _ => Error::Unavailable(error.to_string()),
+    }
+}
+
+async fn write(file: &mut File, mut data: ByteStream, limit: u64) -> Result<u64, Error> {
+    let mut size = 0u64;
+    while let Some(chunk) = data.next().await {
+        let chunk = chunk?;
+        size += chunk.len() as u64;
+        if size > limit {
+            return Err(Error::TooLarge { limit });
+        }
+        file.write_all(&chunk).await.map_err(failed)?;
+    }
+    file.flush().await.map_err(failed)?;
+    file.sync_all().await.map_err(failed)?;
+    Ok(size)
+}
+
+#[async_trait]
+impl Blobs for LocalBlobs {
+    async fn put(&self, key: &Key, data: ByteStream, limit: u64) -> Result<Stat, Error> {
+        let path = self
+            .root
+            .join(STAGING)
+            .join(uuid::Uuid::new_v4().to_string());
+        let mut file = File::create_new(&path).await.map_err(failed)?;
+        let mut staged = Staged(Some(path.clone()));
+        let size = write(&mut file, data, limit).await?;
+        self.place(&path, &self.path(key)).await?;
+        staged.0 = None;
+        Ok(Stat { size })
+    }
+
+    async fn get(
+        &self,
+        key: &Key,
+        offset: u64,
+        length: Option<u64>,
+    ) -> Result<(Stat, ByteStream), Error> {
+        let mut file = File::open(self.path(key)).await.map_err(failed)?;
+        let size = file.metadata().await.map_err(failed)?.len();
+        file.seek(SeekFrom::Start(offset)).await.map_err(failed)?;
+        let left = length.unwrap_or(u64::MAX).min(size.saturating_sub(offset));
+        let data = stream::try_unfold((file, left), |(mut file, left)| async move {
+            if left == 0 {
+                return Ok(None);
+            }
+            let want = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+            let mut buffer = vec![0; want];
+            let read = file.read(&mut buffer).await.map_err(failed)?;
+            if read == 0 {
+                return Err(Error::Unavailable("the blob was cut short".into()));
+            }
+            buffer.truncate(read);
+            Ok(Some((Bytes::from(buffer), (file, left - read as u64))))
+        });
+        Ok((Stat { size }, data.boxed()))
+    }
+
+    async fn head(&self, key: &Key) -> Result<Stat, Error> {
+        let size = fs::metadata(self.path(key)).await.map_err(failed)?.len();
+        Ok(Stat { size })
+    }
+
+    async fn rename(&self, key: &Key, to: &Key) -> Result<(), Error> {
+        fs::metadata(self.path(key)).await.map_err(failed)?;
+        self.place(&self.path(key), &self.path(to)).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), Error> {
+        match fs::remove_file(self.path(key)).await {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(failed(e)),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::ComponentName;
+    use crate::blobs::{contract, scoped::Scoped};
+
+    async fn store() -> (tempfile::TempDir, Arc<dyn Blobs>) {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = LocalBlobs::open(folder.path()).await.unwrap();
+        (folder, Arc::new(blobs))
+    }
+
+    #[tokio::test]
+    async fn the_local_blobs_keep_the_contract() {
+        let (folder, blobs) = store().await;
+        contract::all(&*blobs).await;
+        let left = std::fs::read_dir(folder.path().join(STAGING))
+            .unwrap()
+            .count();
+        assert_eq!(left, 0, "something is left half written");
+    }
+
+    #[tokio::test]
+    async fn a_scope_keeps_the_contract_too() {
+        let (_folder, blobs) = store().await;
+        contract::all(&Scoped::new(blobs, ComponentName::parse("chat").unwrap())).await;
+    }
+
+    #[tokio::test]
+    async fn one_component_cannot_see_another_s_blobs() {
+        let (_folder, blobs) = store().await;
+        let chat = Scoped::new(blobs.clone(), ComponentName::parse("chat").unwrap());
+        let quiz = Scoped::new(blobs, ComponentName::parse("quiz").unwrap());
+        let key = Key::parse("a").unwrap();
+        chat.put(&key, contract::bytes(&["x"]), 10).await.unwrap();
+        assert_eq!(quiz.head(&key).await, Err(Error::NotFound));
+        assert_eq!(chat.head(&key).await, Ok(Stat { size: 1 }));
+    }
+}

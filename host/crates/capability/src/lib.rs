@@ -1,0 +1,23 @@
+//! What a component may want from the outside world: one trait per capability, its value types and
+//! its errors, and the implementations that need no server. Nothing here knows WebAssembly, a
+//! product or an SDK.
+//!
+//! | capability | trait | local implementation |
+//! |---|---|---|
+//! | `postgres` | [`postgres::Postgres`] | none: the local one is a PostgreSQL too (`backend`) |
+//! | `events` | [`events::Events`], [`events::Broker`] | none: the outbox lives in PostgreSQL (`backend`) |
+//! | `blobs` | [`blobs::Blobs`] | [`blobs::local::LocalBlobs`] |
+//! | `cache` | [`cache::Cache`] | [`cache::local::LocalCache`] |
+//! | `llm` | [`llm::Llm`] | none: components have their own algorithms |
+//!
+//! Each `contract` module states what every implementation must do, as code that the tests of the
+//! local and of the real implementation call alike.
+
+pub mod blobs;
+pub mod cache;
+pub mod events;
+pub mod llm;
+pub mod name;
+pub mod postgres;
+
+pub use name::ComponentName;
