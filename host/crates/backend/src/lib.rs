@@ -1,0 +1,13 @@
+//! The products behind the capabilities, one file each. Nothing here knows WebAssembly.
+
+pub mod inbox;
+pub mod openai;
+pub mod outbox;
+pub mod postgres;
+
+/// A named point where the fault tests kill the host: aborts on the spot, as SIGKILL would, where
+/// `FAILPOINTS` says so. Compiled out without the feature `failpoints`.
+pub fn step(name: &'static str) {
+    let _ = name;
+    fail::fail_point!(name, |_| std::process::abort());
+}

@@ -1,0 +1,144 @@
+//! Carries the outbox to the broker: every event that a committed transaction published, in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use capability::events::{Broker, Error, Event};
+use sqlx::postgres::PgListener;
+use sqlx::{PgPool, Row};
+use time::OffsetDateTime;
+
+/// Events taken in one transaction.
+const BATCH: i64 = 256;
+/// How often to look although nobody called: a notification can be lost with its connection.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Whether a component may publish on a topic.
+pub type Granted = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
+
+/// Relays until it is dropped.
+pub struct Relay {
+    pool: PgPool,
+    broker: Arc<dyn Broker>,
+    granted: Granted,
+}
+
+impl Relay {
+    /// A relay from that database to that broker. What `granted` denies is discarded with a
+    /// warning: a component can write to its outbox by SQL, beside the capability.
+    pub fn new(pool: PgPool, broker: Arc<dyn Broker>, granted: Granted) -> Self {
+        Self {
+            pool,
+            broker,
+            granted,
+        }
+    }
+
+    /// Relays for ever; errors are logged, and tried again.
+    pub async fn run(self) {
+        let mut listener = None;
+        loop {
+            match self.batch().await {
+                Ok(moved) if moved == usize::try_from(BATCH).unwrap_or(usize::MAX) => continue,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "the outbox could not be relayed; trying again")
+                }
+            }
+            wait(&self.pool, &mut listener).await;
+        }
+    }
+
+    /// Moves one batch; answers how many events it moved.
+    async fn batch(&self) -> Result<usize, Error> {
+        let mut transaction = self.pool.begin().await.map_err(failed)?;
+        let mine = sqlx::query("select only_row from lectern.relay for update skip locked")
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        if mine.is_none() {
+            return Ok(0);
+        }
+        let rows = sqlx::query(
+            "select seq, event_id::text, component, topic, key, payload::text, occurred_at \
+             from lectern.outbox order by seq limit $1",
+        )
+        .bind(BATCH)
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let events: Vec<_> = rows
+            .iter()
+            .filter(|row| self.may_pass(row))
+            .map(event)
+            .collect();
+        crate::step("relay::before_send");
+        self.broker.send(&events).await?;
+        crate::step("relay::after_send");
+        let sent: Vec<i64> = rows.iter().map(|row| row.get("seq")).collect();
+        sqlx::query("delete from lectern.outbox where seq = any($1)")
+            .bind(sent)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        crate::step("relay::after_commit");
+        Ok(rows.len())
+    }
+
+    fn may_pass(&self, row: &sqlx::postgres::PgRow) -> bool {
+        let (component, topic): (&str, &str) = (row.get("component"), row.get("topic"));
+        let granted = (self.granted)(component, topic);
+        if !granted {
+            tracing::warn!(
+                component,
+                topic,
+                "an event on a topic that is not granted was discarded"
+            );
+        }
+        granted
+    }
+}
+
+async fn wait(pool: &PgPool, listener: &mut Option<PgListener>) {
+    if listener.is_none() {
+        *listener = listen(pool).await.ok();
+    }
+    let called = match listener {
+        Some(listener) => tokio::time::timeout(POLL, listener.recv()).await,
+        None => {
+            tokio::time::sleep(POLL).await;
+            return;
+        }
+    };
+    if matches!(called, Ok(Err(_))) {
+        *listener = None;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn listen(pool: &PgPool) -> Result<PgListener, sqlx::Error> {
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.listen("lectern_outbox").await?;
+    Ok(listener)
+}
+
+/// From a row with those columns; the outbox and the inbox name them alike.
+pub(crate) fn event(row: &sqlx::postgres::PgRow) -> Event {
+    let occurred: OffsetDateTime = row.get("occurred_at");
+    Event {
+        id: row.get("event_id"),
+        topic: row.get("topic"),
+        key: row.get("key"),
+        payload: row.get("payload"),
+        occurred_at: u64::try_from(occurred.unix_timestamp_nanos() / 1_000_000).unwrap_or(0),
+    }
+}
+
+/// sqlx's errors by meaning.
+pub(crate) fn failed(error: sqlx::Error) -> Error {
+    super::postgres::publish_failed(super::postgres::failed(error))
+}

@@ -1,0 +1,314 @@
+//! Makes the database ready: the host's own tables, and for each component a role, a schema that the
+//! role owns, and the component's migrations.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::time::Duration;
+
+use capability::ComponentName;
+use capability::postgres::Error;
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::ExposeSecret;
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, SqlSafeStr};
+
+use super::{ComponentPool, Config, failed};
+
+/// The one lock that provisioning hosts take in turn (`lectern` in ASCII).
+const LOCK: i64 = 0x6c65_6374_6572_6e;
+const ACQUIRE: Duration = Duration::from_secs(5);
+
+const PLATFORM: &[(i64, &str, &str)] = &[(
+    1,
+    "create event tables",
+    include_str!("../../../../../migrations/platform/0001_create_event_tables.sql"),
+)];
+
+/// Why the database is not ready.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvisionError {
+    /// The server cannot be reached, or refused the user.
+    #[error("cannot connect to PostgreSQL as `{user}`: {source}")]
+    Connect {
+        /// `DB_USER`.
+        user: String,
+        /// What sqlx or the server said.
+        source: sqlx::Error,
+    },
+    /// The user may not make roles or schemas.
+    #[error("`{user}` may not {what}: give it CREATEROLE and CREATE on the database ({source})")]
+    Privilege {
+        /// `DB_USER`.
+        user: String,
+        /// What was tried.
+        what: &'static str,
+        /// What the server said.
+        source: sqlx::Error,
+    },
+    /// A migration failed, or its file changed after it ran.
+    #[error("the migrations of `{component}` failed: {source}")]
+    Migrate {
+        /// Whose.
+        component: String,
+        /// Why.
+        source: MigrateError,
+    },
+}
+
+/// How a component's pool is made.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolLimits {
+    /// Connections at most.
+    pub connections: u32,
+    /// The longest a statement may take, as the server's `statement_timeout` and in the host.
+    pub statement_timeout: Duration,
+}
+
+/// The host's own pool, with the host's own tables ready.
+pub async fn platform(config: &Config) -> Result<PgPool, ProvisionError> {
+    let connect = |source| ProvisionError::Connect {
+        user: config.user.clone(),
+        source,
+    };
+    let pool = PgPoolOptions::new()
+        .max_connections(8)
+        .acquire_timeout(ACQUIRE)
+        .connect_with(config.options())
+        .await
+        .map_err(connect)?;
+    let mut connection = pool.acquire().await.map_err(connect)?;
+    locked(&mut connection, config, async |connection| {
+        run(
+            connection,
+            config,
+            "make the schema `lectern`",
+            "create schema if not exists lectern",
+        )
+        .await?;
+        let mut migrator = Migrator::with_migrations(PLATFORM.iter().map(embedded).collect());
+        migrator.dangerous_set_table_name("lectern.migrations");
+        migrator.set_locking(false);
+        migrator
+            .run(&mut *connection)
+            .await
+            .map_err(|e| migrate_failed("lectern", e))
+    })
+    .await?;
+    Ok(pool)
+}
+
+fn embedded((version, description, sql): &(i64, &'static str, &'static str)) -> Migration {
+    Migration::new(
+        *version,
+        Cow::Borrowed(description),
+        MigrationType::Simple,
+        AssertSqlSafe(*sql).into_sql_str(),
+        false,
+    )
+}
+
+fn migrate_failed(component: &str, source: MigrateError) -> ProvisionError {
+    ProvisionError::Migrate {
+        component: component.to_owned(),
+        source,
+    }
+}
+
+/// Runs `work` while no other host provisions.
+async fn locked<'c>(
+    connection: &'c mut PgConnection,
+    config: &Config,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<(), ProvisionError>,
+) -> Result<(), ProvisionError> {
+    run(
+        connection,
+        config,
+        "take a lock",
+        &format!("select pg_advisory_lock({LOCK})"),
+    )
+    .await?;
+    let done = work(connection).await;
+    run(
+        connection,
+        config,
+        "free a lock",
+        &format!("select pg_advisory_unlock({LOCK})"),
+    )
+    .await?;
+    done
+}
+
+async fn run(
+    connection: &mut PgConnection,
+    config: &Config,
+    what: &'static str,
+    sql: &str,
+) -> Result<(), ProvisionError> {
+    let user = config.user.clone();
+    connection
+        .execute(AssertSqlSafe(sql.to_owned()).into_sql_str())
+        .await
+        .map(|_| ())
+        .map_err(|source| ProvisionError::Privilege { user, what, source })
+}
+
+/// The component's role: one word per database and component, as roles are the server's.
+fn role_name(config: &Config, component: &ComponentName) -> String {
+    let database: String = config
+        .database
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '_'
+            }
+        })
+        .take(14)
+        .collect();
+    format!("lectern_{database}_{component}")
+}
+
+/// The same on every host that knows the administrator's password, and told to nobody.
+fn role_password(config: &Config, role: &str) -> String {
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(config.password.expose_secret().as_bytes())
+        .expect("a key of any length");
+    mac.update(b"lectern role password v1:");
+    mac.update(role.as_bytes());
+    mac.finalize()
+        .into_bytes()
+        .iter()
+        .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+}
+
+/// The statements that make the role and its schema as they should be, whatever they were.
+fn role_statements(
+    config: &Config,
+    component: &ComponentName,
+    timeout: Duration,
+) -> Vec<(&'static str, String)> {
+    let role = role_name(config, component);
+    let password = role_password(config, &role);
+    let database = config.database.replace('"', "\"\"");
+    let timeout = timeout.as_millis();
+    vec![
+        (
+            "create a role",
+            format!(
+                "do $$ begin if not exists (select from pg_roles where rolname = '{role}') then \
+             create role {role} login; end if; end $$"
+            ),
+        ),
+        (
+            "set a role's password",
+            format!("alter role {role} with login nocreatedb nocreaterole password '{password}'"),
+        ),
+        (
+            "become a component's role",
+            format!("grant {role} to current_user"),
+        ),
+        (
+            "make a schema",
+            format!("create schema if not exists {component} authorization {role}"),
+        ),
+        (
+            "set a role's search path",
+            format!("alter role {role} in database \"{database}\" set search_path = {component}"),
+        ),
+        (
+            "set a role's time-out",
+            format!(
+                "alter role {role} in database \"{database}\" set statement_timeout = {timeout}"
+            ),
+        ),
+        (
+            "name a component",
+            format!(
+                "insert into lectern.components (role_name, component) values ('{role}', '{component}') \
+             on conflict (component) do update set role_name = excluded.role_name"
+            ),
+        ),
+        (
+            "grant the outbox",
+            format!("grant usage on schema lectern to {role}"),
+        ),
+        (
+            "grant the outbox",
+            format!("grant execute on function lectern.publish(text, text, jsonb) to {role}"),
+        ),
+    ]
+}
+
+/// Makes the component's role and schema, runs its migrations as that role, and opens its pool.
+pub async fn component(
+    config: &Config,
+    platform: &PgPool,
+    name: &ComponentName,
+    migrations: Option<&Path>,
+    limits: PoolLimits,
+) -> Result<ComponentPool, ProvisionError> {
+    let connect = |source| ProvisionError::Connect {
+        user: config.user.clone(),
+        source,
+    };
+    let role = role_name(config, name);
+    let options = config.options_as(&role, &role_password(config, &role));
+    let mut connection = platform.acquire().await.map_err(connect)?;
+    locked(&mut connection, config, async |connection| {
+        for (what, sql) in role_statements(config, name, limits.statement_timeout) {
+            run(connection, config, what, &sql).await?;
+        }
+        if let Some(folder) = migrations {
+            let mut owner = PgConnection::connect_with(&options)
+                .await
+                .map_err(connect)?;
+            migrate(&mut owner, name, folder).await?;
+        }
+        Ok(())
+    })
+    .await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(limits.connections)
+        .acquire_timeout(ACQUIRE)
+        .connect_lazy_with(options);
+    Ok(ComponentPool::new(pool, limits.statement_timeout))
+}
+
+async fn migrate(
+    owner: &mut PgConnection,
+    name: &ComponentName,
+    folder: &Path,
+) -> Result<(), ProvisionError> {
+    let failed = |e| migrate_failed(name.as_str(), e);
+    let mut migrator = Migrator::new(folder).await.map_err(failed)?;
+    // One at a time already, and sqlx's own lock is the whole database's.
+    migrator.set_locking(false);
+    owner
+        .ensure_migrations_table("_sqlx_migrations")
+        .await
+        .map_err(failed)?;
+    migrator.run(owner).await.map_err(failed)
+}
+
+/// Whether the server answers.
+pub async fn ping(pool: &PgPool) -> Result<(), Error> {
+    sqlx::query("select 1")
+        .execute(pool)
+        .await
+        .map(|_| ())
+        .map_err(failed)
+}
+
+/// Whether the configured user can log in.
+pub async fn connect(config: &Config) -> Result<(), ProvisionError> {
+    let connect = |source| ProvisionError::Connect {
+        user: config.user.clone(),
+        source,
+    };
+    let connection = PgConnection::connect_with(&config.options())
+        .await
+        .map_err(connect)?;
+    connection.close().await.map_err(connect)
+}

@@ -1,0 +1,96 @@
+//! The broker's contract on the inboxes in PostgreSQL, and the relay before it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backend::inbox::InboxBroker;
+use backend::outbox::Relay;
+use capability::events::{Broker, Events, Message, Outcome, contract};
+
+use crate::server::Server;
+
+#[tokio::test]
+async fn the_inboxes_keep_the_contract() {
+    let server = Server::start().await;
+    let broker = || InboxBroker::new(server.platform.clone());
+    contract::a_done_event_does_not_come_again(&broker()).await;
+    contract::order_is_kept_per_key(&broker()).await;
+    contract::a_retry_carries_the_failure(&broker()).await;
+    contract::a_rejected_event_lets_the_next_pass(&broker()).await;
+    contract::an_unsettled_event_comes_again(&broker()).await;
+    contract::an_event_sent_twice_waits_once(&broker()).await;
+    server.stop().await;
+}
+
+/// The lease is a connection: it ends with its host, without a time-out.
+#[tokio::test]
+async fn another_host_takes_over_what_a_dead_one_held() {
+    let server = Server::start().await;
+    let dead = InboxBroker::new(server.platform.clone());
+    let mut held_by_dead = dead.subscribe("group", &["t".into()]).await.unwrap();
+    let pool = server.component("publisher").await;
+    let message = Message {
+        topic: "t".into(),
+        key: "k".into(),
+        payload: "{}".into(),
+    };
+    pool.publish(&message).await.unwrap();
+    let survivor: Arc<dyn Broker> = Arc::new(InboxBroker::new(server.platform.clone()));
+    let relay = tokio::spawn(
+        Relay::new(
+            server.platform.clone(),
+            survivor.clone(),
+            Arc::new(|_, _| true),
+        )
+        .run(),
+    );
+    let held = held_by_dead.next().await.unwrap();
+    let mut taken_over = survivor.subscribe("group", &["t".into()]).await.unwrap();
+    let waited = tokio::time::timeout(Duration::from_millis(300), taken_over.next()).await;
+    assert!(waited.is_err(), "the event was in hand");
+    // What the death of a host looks like: nobody listens, and the connection is gone.
+    drop(held_by_dead);
+    sqlx::query("select pg_terminate_backend(holder) from lectern.inbox where holder is not null")
+        .execute(&server.platform)
+        .await
+        .unwrap();
+    let again = tokio::time::timeout(Duration::from_secs(20), taken_over.next())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (again.event.id.clone(), again.attempt),
+        (held.event.id.clone(), 2)
+    );
+    again.settle.settle(Outcome::Done).await.unwrap();
+    relay.abort();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_relay_discards_what_is_not_granted() {
+    let server = Server::start().await;
+    let pool = server.component("publisher").await;
+    let broker: Arc<dyn Broker> = Arc::new(InboxBroker::new(server.platform.clone()));
+    let topics = ["granted".to_owned(), "forged".to_owned()];
+    let mut subscription = broker.subscribe("group", &topics).await.unwrap();
+    for topic in ["forged", "granted"] {
+        let message = Message {
+            topic: topic.into(),
+            key: "k".into(),
+            payload: "{}".into(),
+        };
+        pool.publish(&message).await.unwrap();
+    }
+    let granted =
+        Arc::new(|component: &str, topic: &str| component == "publisher" && topic == "granted");
+    let relay = tokio::spawn(Relay::new(server.platform.clone(), broker.clone(), granted).run());
+    let delivery = tokio::time::timeout(Duration::from_secs(20), subscription.next())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(delivery.event.topic, "granted");
+    delivery.settle.settle(Outcome::Done).await.unwrap();
+    relay.abort();
+    server.stop().await;
+}
