@@ -1,0 +1,34 @@
+//! The WIT interfaces on top of the capabilities, one file each: types there and back, no policy.
+
+pub(crate) mod blobs;
+pub(crate) mod cache;
+pub(crate) mod events;
+pub(crate) mod llm;
+pub(crate) mod postgres;
+mod stream;
+
+use wasmtime::component::Linker;
+
+use crate::bindings::lectern::platform as wit;
+use crate::manifest::Grants;
+use crate::state::State;
+
+/// Links what is granted, and nothing else.
+pub(crate) fn link(linker: &mut Linker<State>, grants: &Grants) -> wasmtime::Result<()> {
+    if grants.postgres.is_some() {
+        wit::postgres::add_to_linker::<_, postgres::Bound>(linker, State::postgres)?;
+    }
+    if grants.events.is_some() {
+        wit::events::add_to_linker::<_, events::Bound>(linker, State::events)?;
+    }
+    if grants.blobs.is_some() {
+        wit::blobs::add_to_linker::<_, blobs::Bound>(linker, State::blobs)?;
+    }
+    if grants.cache.is_some() {
+        wit::cache::add_to_linker::<_, cache::Bound>(linker, State::cache)?;
+    }
+    if grants.llm.is_some() {
+        wit::llm::add_to_linker::<_, llm::Bound>(linker, State::llm)?;
+    }
+    Ok(())
+}

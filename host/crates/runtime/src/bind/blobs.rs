@@ -1,0 +1,152 @@
+//! `lectern:platform/blobs`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use capability::ComponentName;
+use capability::blobs::{Blobs, ByteStream, Error, Key, Stat};
+use futures::StreamExt;
+use wasmtime::component::{Accessor, FutureReader, HasData, StreamReader};
+
+use super::stream::{Consume, Produce, ProduceBytes};
+use crate::bindings::lectern::platform::blobs as wit;
+use crate::state::View;
+
+/// The component's own scope, and those it may read.
+#[derive(Clone)]
+pub(crate) struct Scopes {
+    pub(crate) own: Option<Arc<dyn Blobs>>,
+    pub(crate) shared: BTreeMap<ComponentName, Arc<dyn Blobs>>,
+}
+
+type Opened = (
+    wit::Stat,
+    StreamReader<u8>,
+    FutureReader<Result<(), wit::Error>>,
+);
+
+fn own<T: Send>(accessor: &Accessor<T, Bound>) -> Result<Arc<dyn Blobs>, wit::Error> {
+    accessor
+        .with(|mut access| access.get().capability.own)
+        .ok_or(wit::Error::AccessDenied)
+}
+
+fn shared<T: Send>(
+    accessor: &Accessor<T, Bound>,
+    owner: &str,
+) -> Result<Arc<dyn Blobs>, wit::Error> {
+    accessor.with(|mut access| {
+        let view = access.get();
+        let owner_name = ComponentName::parse(owner).map_err(|e| wit::Error::Invalid(e.to_string()))?;
+        view.capability.shared.get(&owner_name).cloned().ok_or_else(|| {
+            tracing::warn!(service = %view.manifest.name, owner, "denied: not in grants.blobs.read");
+            wit::Error::AccessDenied
+        })
+    })
+}
+
+fn open<T: Send>(
+    accessor: &Accessor<T, Bound>,
+    stat: Stat,
+    data: ByteStream,
+) -> Result<Opened, wit::Error> {
+    let (data, ended) = Produce::new(data.map(|chunk| chunk.map_err(wit::Error::from)).boxed());
+    let done =
+        async move { wasmtime::error::Ok(ended.await.unwrap_or(Err(wit::Error::Unavailable))) };
+    accessor.with(|mut access| {
+        let data = StreamReader::new(&mut access, ProduceBytes(data));
+        let done = FutureReader::new(&mut access, done);
+        match (data, done) {
+            (Ok(data), Ok(done)) => Ok((wit::Stat { size: stat.size }, data, done)),
+            _ => Err(wit::Error::Unavailable),
+        }
+    })
+}
+
+/// Names the view that the interface's functions get.
+pub(crate) struct Bound;
+
+impl HasData for Bound {
+    type Data<'a> = View<'a, Scopes>;
+}
+
+impl wit::Host for View<'_, Scopes> {}
+
+impl<T: Send> wit::HostWithStore<T> for Bound {
+    async fn put(
+        accessor: &Accessor<T, Self>,
+        key: String,
+        data: StreamReader<u8>,
+        limit: u64,
+    ) -> Result<wit::Stat, wit::Error> {
+        let blobs = own(accessor)?;
+        let key = Key::parse(&key)?;
+        let (consumer, chunks) = Consume::new();
+        accessor
+            .with(|mut access| data.pipe(&mut access, consumer))
+            .map_err(|_| wit::Error::Unavailable)?;
+        let stored = blobs.put(&key, chunks.map(Ok).boxed(), limit).await?;
+        Ok(wit::Stat { size: stored.size })
+    }
+
+    async fn get(
+        accessor: &Accessor<T, Self>,
+        key: String,
+        offset: u64,
+        length: Option<u64>,
+    ) -> Result<Opened, wit::Error> {
+        let (stat, data) = own(accessor)?
+            .get(&Key::parse(&key)?, offset, length)
+            .await?;
+        open(accessor, stat, data)
+    }
+
+    async fn get_shared(
+        accessor: &Accessor<T, Self>,
+        owner: String,
+        key: String,
+        offset: u64,
+        length: Option<u64>,
+    ) -> Result<Opened, wit::Error> {
+        let (stat, data) = shared(accessor, &owner)?
+            .get(&Key::parse(&key)?, offset, length)
+            .await?;
+        open(accessor, stat, data)
+    }
+
+    async fn head(accessor: &Accessor<T, Self>, key: String) -> Result<wit::Stat, wit::Error> {
+        let stat = own(accessor)?.head(&Key::parse(&key)?).await?;
+        Ok(wit::Stat { size: stat.size })
+    }
+
+    async fn rename(
+        accessor: &Accessor<T, Self>,
+        key: String,
+        to: String,
+    ) -> Result<(), wit::Error> {
+        Ok(own(accessor)?
+            .rename(&Key::parse(&key)?, &Key::parse(&to)?)
+            .await?)
+    }
+
+    async fn delete(accessor: &Accessor<T, Self>, key: String) -> Result<(), wit::Error> {
+        Ok(own(accessor)?.delete(&Key::parse(&key)?).await?)
+    }
+}
+
+impl From<Error> for wit::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::AccessDenied => Self::AccessDenied,
+            Error::NotFound => Self::NotFound,
+            Error::Timeout => Self::Timeout,
+            Error::Unavailable(why) => {
+                tracing::warn!(%why, "blobs are unavailable");
+                Self::Unavailable
+            }
+            Error::TooLarge { limit } => Self::TooLarge(limit),
+            Error::QuotaExceeded => Self::QuotaExceeded,
+            Error::Invalid(why) => Self::Invalid(why),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! `lectern:platform/llm`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use capability::llm::{AnswerSchema, Delta, Error, Finish, Llm, Message, Outcome, Request, Role};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use tokio::sync::oneshot;
+use wasmtime::component::{Accessor, FutureReader, HasData, StreamReader};
+
+use super::stream::{Produce, ProduceBytes};
+use crate::bindings::lectern::platform::llm as wit;
+use crate::state::View;
+
+/// `None` is never linked; a call that came through all the same finds no model.
+pub(crate) type Granted = Option<Arc<dyn Llm>>;
+
+/// Names the view that the interface's functions get.
+pub(crate) struct Bound;
+
+impl HasData for Bound {
+    type Data<'a> = View<'a, Granted>;
+}
+
+impl wit::Host for View<'_, Granted> {}
+
+impl<T: Send> wit::HostWithStore<T> for Bound {
+    async fn complete(
+        accessor: &Accessor<T, Self>,
+        request: wit::Request,
+    ) -> Result<wit::Completion, wit::Error> {
+        let (llm, most) = accessor.with(|mut access| {
+            let view = access.get();
+            let most = view
+                .manifest
+                .grants
+                .llm
+                .as_ref()
+                .map_or(0, |grant| grant.max_tokens);
+            view.capability
+                .map(|llm| (llm, most))
+                .ok_or(wit::Error::NotConfigured)
+        })?;
+        let completion = llm.complete(to_host(request, most)?).await?;
+        let (text, outcome) = text(completion.deltas);
+        let (text, _) = Produce::new(text);
+        let outcome = async move {
+            wasmtime::error::Ok(outcome.await.unwrap_or(Err(wit::Error::Unavailable)))
+        };
+        accessor.with(|mut access| {
+            let text = StreamReader::new(&mut access, ProduceBytes(text));
+            let outcome = FutureReader::new(&mut access, outcome);
+            match (text, outcome) {
+                (Ok(text), Ok(outcome)) => Ok(wit::Completion {
+                    model: completion.model,
+                    text,
+                    outcome,
+                }),
+                _ => Err(wit::Error::Unavailable),
+            }
+        })
+    }
+}
+
+type Ended = oneshot::Receiver<Result<wit::Outcome, wit::Error>>;
+
+/// The words as bytes, and the end apart.
+fn text(
+    deltas: BoxStream<'static, Result<Delta, Error>>,
+) -> (BoxStream<'static, Result<Bytes, ()>>, Ended) {
+    let (sender, receiver) = oneshot::channel();
+    let words = futures::stream::unfold(
+        (deltas, Some(sender)),
+        |(mut deltas, mut sender)| async move {
+            let end = match deltas.next().await {
+                Some(Ok(Delta::Text(text))) => {
+                    return Some((Ok(Bytes::from(text)), (deltas, sender)));
+                }
+                Some(Ok(Delta::Done(outcome))) => Ok(to_guest(outcome)),
+                Some(Err(error)) => Err(error.into()),
+                None => Err(wit::Error::Unavailable),
+            };
+            // The guest may have dropped the future; then nobody wants to know.
+            let _ = sender.take().map(|sender| sender.send(end));
+            None
+        },
+    );
+    (words.boxed(), receiver)
+}
+
+fn to_host(request: wit::Request, most: u32) -> Result<Request, wit::Error> {
+    let message = |message: wit::Message| Message {
+        role: match message.role {
+            wit::Role::System => Role::System,
+            wit::Role::User => Role::User,
+            wit::Role::Assistant => Role::Assistant,
+        },
+        content: message.content,
+    };
+    let schema = |schema: wit::AnswerSchema| match serde_json::from_str(&schema.schema) {
+        Ok(parsed) => Ok(AnswerSchema {
+            name: schema.name,
+            schema: parsed,
+        }),
+        Err(e) => Err(wit::Error::Invalid(format!("the schema is no JSON: {e}"))),
+    };
+    Ok(Request {
+        messages: request.messages.into_iter().map(message).collect(),
+        // Guest-controlled: within the grant.
+        max_tokens: request.max_tokens.unwrap_or(most).clamp(1, most.max(1)),
+        temperature: request
+            .temperature
+            .filter(|t| t.is_finite())
+            .map(|t| t.clamp(0.0, 2.0)),
+        schema: request.schema.map(schema).transpose()?,
+    })
+}
+
+fn to_guest(outcome: Outcome) -> wit::Outcome {
+    wit::Outcome {
+        finish: match outcome.finish {
+            Finish::Stop => wit::FinishReason::Stop,
+            Finish::Length => wit::FinishReason::Length,
+            Finish::Filtered => wit::FinishReason::Filtered,
+        },
+        prompt_tokens: outcome.prompt_tokens,
+        completion_tokens: outcome.completion_tokens,
+    }
+}
+
+impl From<Error> for wit::Error {
+    fn from(error: Error) -> Self {
+        if !matches!(error, Error::NotConfigured) {
+            tracing::warn!(%error, "the language model gave no answer");
+        }
+        match error {
+            Error::NotConfigured => Self::NotConfigured,
+            Error::AccessDenied => Self::AccessDenied,
+            Error::Timeout => Self::Timeout,
+            Error::Unavailable(_) => Self::Unavailable,
+            Error::QuotaExceeded => Self::QuotaExceeded,
+            Error::Invalid(why) => Self::Invalid(why),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! A wasm and its manifest become a component once every import is granted: what is not granted is
+//! not linked.
+
+use std::sync::Arc;
+
+use wasmtime::component::{InstancePre, Linker};
+use wasmtime_wasi_http::handler::ProxyPre;
+
+use crate::bindings::exports::lectern::platform::event_handler;
+use crate::manifest::{Grants, Manifest};
+use crate::state::{Capabilities, State, Template};
+use crate::{Engine, bind, compile};
+
+/// Why a component is not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// Not a component, or one that this engine cannot compile.
+    #[error("`{component}` cannot be compiled: {why}")]
+    Invalid {
+        /// Its name.
+        component: String,
+        /// What the compiler said.
+        why: String,
+    },
+    /// An import without its grant.
+    #[error("`{component}` imports `{import}`, which its manifest does not grant: add `{remedy}`")]
+    NotGranted {
+        /// Its name.
+        component: String,
+        /// As in its type.
+        import: String,
+        /// The manifest's line.
+        remedy: &'static str,
+    },
+    /// An import that no grant allows.
+    #[error("`{component}` imports `{import}`, which this host does not offer")]
+    NotOffered {
+        /// Its name.
+        component: String,
+        /// As in its type.
+        import: String,
+    },
+    /// The manifest promises what the component does not export.
+    #[error("`{component}` does not export `{export}`, which its manifest's `{key}` needs")]
+    NotExported {
+        /// Its name.
+        component: String,
+        /// The missing export.
+        export: &'static str,
+        /// The manifest's key.
+        key: &'static str,
+    },
+    /// An interface in a version or shape that is not this host's.
+    #[error("`{component}` does not fit this host: {why}")]
+    Unfit {
+        /// Its name.
+        component: String,
+        /// What the linker said.
+        why: String,
+    },
+}
+
+/// A checked, linked, compiled component.
+pub struct Component {
+    pub(crate) engine: Engine,
+    pub(crate) template: Arc<Template>,
+    pub(crate) digest: String,
+    pub(crate) instance_pre: InstancePre<State>,
+    pub(crate) http: Option<ProxyPre<State>>,
+    pub(crate) events: Option<event_handler::GuestIndices>,
+}
+
+impl Component {
+    /// Compiles and links. Blocks for as long as compiling takes.
+    pub fn new(
+        engine: &Engine,
+        manifest: Manifest,
+        wasm: &[u8],
+        capabilities: Capabilities,
+    ) -> Result<Self, Refused> {
+        let digest = compile::digest(wasm);
+        let name = manifest.name.to_string();
+        let unfit = |e: wasmtime::Error| Refused::Unfit {
+            component: name.clone(),
+            why: format!("{e:#}"),
+        };
+        let compiled = compile::component(engine, wasm, &digest).map_err(|e| Refused::Invalid {
+            component: name.clone(),
+            why: format!("{e:#}"),
+        })?;
+        let imports = compiled.component_type();
+        for (import, _) in imports.imports(&engine.inner) {
+            check(&name, import, &manifest.grants)?;
+        }
+        let linker = link(engine, &manifest.grants).map_err(unfit)?;
+        let instance_pre = linker.instantiate_pre(&compiled).map_err(unfit)?;
+        let http = http(&instance_pre);
+        let events = event_handler::GuestIndices::new(&instance_pre).ok();
+        exported(&manifest, http.is_some(), events.is_some())?;
+        let template = Arc::new(Template {
+            manifest,
+            capabilities,
+        });
+        Ok(Self {
+            engine: engine.clone(),
+            template,
+            digest,
+            instance_pre,
+            http,
+            events,
+        })
+    }
+}
+
+/// What an interface needs in the manifest.
+enum Needs {
+    Nothing,
+    Grant(bool, &'static str),
+    Impossible,
+}
+
+fn needs(import: &str, grants: &Grants) -> Needs {
+    let interface = import.split('@').next().unwrap_or(import);
+    match interface {
+        "lectern:platform/postgres" => Needs::Grant(grants.postgres.is_some(), "[grants.postgres]"),
+        "lectern:platform/events" => Needs::Grant(grants.events.is_some(), "[grants.events]"),
+        "lectern:platform/blobs" => Needs::Grant(grants.blobs.is_some(), "[grants.blobs]"),
+        "lectern:platform/cache" => Needs::Grant(grants.cache.is_some(), "[grants.cache]"),
+        "lectern:platform/llm" => Needs::Grant(grants.llm.is_some(), "[grants.llm]"),
+        "wasi:http/types" => Needs::Nothing,
+        _ => match interface.split('/').next() {
+            // No preopened folder, no argument, no terminal: these give no power by themselves.
+            Some("wasi:cli" | "wasi:io" | "wasi:clocks" | "wasi:random" | "wasi:filesystem") => {
+                Needs::Nothing
+            }
+            _ => Needs::Impossible,
+        },
+    }
+}
+
+fn check(component: &str, import: &str, grants: &Grants) -> Result<(), Refused> {
+    let (component, owned) = (component.to_owned(), import.to_owned());
+    match needs(import, grants) {
+        Needs::Nothing | Needs::Grant(true, _) => Ok(()),
+        Needs::Grant(false, remedy) => Err(Refused::NotGranted {
+            component,
+            import: owned,
+            remedy,
+        }),
+        Needs::Impossible => Err(Refused::NotOffered {
+            component,
+            import: owned,
+        }),
+    }
+}
+
+fn link(engine: &Engine, grants: &Grants) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(&engine.inner);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    bind::link(&mut linker, grants)?;
+    Ok(linker)
+}
+
+fn http(pre: &InstancePre<State>) -> Option<ProxyPre<State>> {
+    if let Ok(service) = wasmtime_wasi_http::p3::bindings::ServicePre::new(pre.clone()) {
+        return Some(ProxyPre::P3(service));
+    }
+    let proxy = wasmtime_wasi_http::p2::bindings::ProxyPre::new(pre.clone());
+    proxy.ok().map(ProxyPre::P2)
+}
+
+fn exported(manifest: &Manifest, http: bool, events: bool) -> Result<(), Refused> {
+    let consumes = manifest
+        .grants
+        .events
+        .as_ref()
+        .is_some_and(|events| !events.consume.is_empty());
+    let missing = if !manifest.http.routes.is_empty() && !http {
+        Some(("wasi:http/handler", "http.routes"))
+    } else if consumes && !events {
+        Some(("lectern:platform/event-handler", "grants.events.consume"))
+    } else {
+        None
+    };
+    match missing {
+        Some((export, key)) => Err(Refused::NotExported {
+            component: manifest.name.to_string(),
+            export,
+            key,
+        }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,170 @@
+//! Instances for requests: how they are made, shared, used again and ended.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
+use wasmtime::component::GuestTaskId;
+use wasmtime::{CallHook, Store, StoreContextMut};
+use wasmtime_wasi_http::WasiHttpView;
+use wasmtime_wasi_http::handler::{
+    HandlerState, Instance, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+};
+
+use crate::Engine;
+use crate::limits::{Verdict, cause};
+use crate::manifest::{self, Limits};
+use crate::state::{State, Template};
+
+/// The most that one call into the host may carry over, in bytes: a document's text, and room.
+const HOSTCALL_BYTES: usize = 64 << 20;
+
+/// A store within those limits.
+pub(crate) fn store(
+    engine: &Engine,
+    template: Arc<Template>,
+    memory_mib: u64,
+    cpu_ms: u64,
+    verdict: &Verdict,
+) -> Store<State> {
+    let mut store = Store::new(
+        &engine.inner,
+        State::new(template, memory_mib, cpu_ms, verdict),
+    );
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(HOSTCALL_BYTES);
+    let cpu = store.data().cpu.clone();
+    store.epoch_deadline_callback(move |context| cpu.spend(context));
+    store.set_epoch_deadline(1);
+    // The time that passed while the guest waited is not its own.
+    store.call_hook(|mut context, hook| {
+        if matches!(hook, CallHook::CallingWasm) {
+            context.set_epoch_deadline(1);
+        }
+        Ok(())
+    });
+    store
+}
+
+/// Makes the instances of one revision.
+pub(crate) struct Factory {
+    pub(crate) engine: Engine,
+    pub(crate) template: Arc<Template>,
+    pub(crate) pre: ProxyPre<State>,
+}
+
+impl HandlerState for Factory {
+    type StoreData = State;
+    type WorkerExpiration = Expiration;
+    type WorkerState = Worker;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Worker>> {
+        let manifest = &self.template.manifest;
+        let limits = manifest.limits;
+        let verdict = Verdict::default();
+        let mut store = store(
+            &self.engine,
+            self.template.clone(),
+            limits.memory_mib,
+            limits.cpu_ms,
+            &verdict,
+        );
+        let proxy = self.pre.instantiate_async(&mut store).await?;
+        Ok(Instance {
+            store,
+            proxy,
+            view: WasiHttpView::http,
+            expiration: Expiration::new(limits, manifest.instance),
+            state: Worker {
+                template: self.template.clone(),
+                verdict,
+            },
+        })
+    }
+}
+
+/// Ends an instance that idles, or that holds a request past its deadline. Polled from outside the
+/// guest's event loop, which a busy guest may never leave.
+pub(crate) struct Expiration {
+    sleep: Pin<Box<Sleep>>,
+    idle: Duration,
+    deadline: Duration,
+    response: Duration,
+}
+
+impl Expiration {
+    fn new(limits: Limits, instance: manifest::Instance) -> Self {
+        let idle = Duration::from_millis(instance.idle_ms);
+        Self {
+            sleep: Box::pin(tokio::time::sleep(idle)),
+            idle,
+            // The request's own timer comes first, and spares the other requests.
+            deadline: limits.deadline() + Duration::from_secs(1),
+            response: Duration::from_millis(limits.response_ms),
+        }
+    }
+}
+
+impl WorkerExpiration for Expiration {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        status: WorkerStatus,
+        start: Instant,
+    ) -> Poll<()> {
+        let after = match status {
+            WorkerStatus::Idle => self.idle,
+            WorkerStatus::Requests => self.deadline,
+            WorkerStatus::PostReturn => self.response,
+        };
+        let at = (start + after).into();
+        if self.sleep.deadline() != at {
+            self.sleep.as_mut().reset(at);
+        }
+        self.sleep.as_mut().poll(cx)
+    }
+}
+
+/// Says which requests an instance takes, and what became of it.
+pub(crate) struct Worker {
+    template: Arc<Template>,
+    verdict: Verdict,
+}
+
+impl WorkerState for Worker {
+    type StoreData = State;
+    type RequestData = ();
+
+    fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
+        let instance = self.template.manifest.instance;
+        if total >= instance.reuse {
+            ShouldAccept::Never
+        } else if concurrent >= instance.concurrency {
+            ShouldAccept::No
+        } else {
+            ShouldAccept::Yes
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        store: StoreContextMut<'_, State>,
+        (): (),
+        _: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
+        store.data().cpu.refill();
+        Box::pin(tokio::time::sleep(self.template.manifest.limits.deadline()))
+    }
+
+    fn drop(&self, store: Store<State>, result: Result<(), wasmtime::Error>) {
+        drop(store);
+        if let Err(error) = result {
+            let service = &self.template.manifest.name;
+            let why = self.verdict.error(&error);
+            tracing::error!(%service, cause = %cause(&error), "an instance ended: {why}");
+            tracing::debug!(%service, "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What an instance may use, and which limit it ran into.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
+
+use crate::engine::TICK;
+use crate::error::CallError;
+use crate::state::State;
+
+/// The first limit that an instance ran into; shared with whoever waits for the instance.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdict(Arc<AtomicU8>);
+
+const CPU: u8 = 1;
+const MEMORY: u8 = 2;
+
+impl Verdict {
+    fn set(&self, which: u8) {
+        let _ = self
+            .0
+            .compare_exchange(0, which, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Why the call ended, where it ended in a trap.
+    pub(crate) fn error(&self, trap: &wasmtime::Error) -> CallError {
+        match self.0.load(Ordering::Relaxed) {
+            CPU => CallError::Cpu,
+            MEMORY => CallError::Memory,
+            _ => CallError::Trap(cause(trap)),
+        }
+    }
+}
+
+/// The innermost reason, in a line: the backtrace is for the debug log.
+pub(crate) fn cause(error: &wasmtime::Error) -> String {
+    error
+        .root_cause()
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// All memories and tables of an instance together. Components may have many memories, so a limit
+/// for each would be none.
+pub(crate) struct MemoryLimit {
+    used: usize,
+    most: usize,
+    verdict: Verdict,
+}
+
+/// What an element of a table weighs in the host.
+const TABLE_ELEMENT: usize = 16;
+
+impl MemoryLimit {
+    pub(crate) fn new(mib: u64, verdict: Verdict) -> Self {
+        let most = usize::try_from(mib << 20).unwrap_or(usize::MAX);
+        Self {
+            used: 0,
+            most,
+            verdict,
+        }
+    }
+
+    fn grow(&mut self, by: usize) -> bool {
+        match self.used.checked_add(by) {
+            Some(used) if used <= self.most => {
+                self.used = used;
+                true
+            }
+            _ => {
+                self.verdict.set(MEMORY);
+                false
+            }
+        }
+    }
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.grow(desired.saturating_sub(current)))
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.grow(
+            desired
+                .saturating_sub(current)
+                .saturating_mul(TABLE_ELEMENT),
+        ))
+    }
+}
+
+/// Time spent executing, in ticks of the epoch. A guest that waits is not charged: its deadline is
+/// set anew whenever the event loop enters it.
+#[derive(Clone, Debug)]
+pub(crate) struct CpuLimit {
+    left: Arc<AtomicU64>,
+    budget: u64,
+    verdict: Verdict,
+}
+
+impl CpuLimit {
+    pub(crate) fn new(milliseconds: u64, verdict: Verdict) -> Self {
+        let tick = u64::try_from(TICK.as_millis()).unwrap_or(1);
+        let budget = milliseconds.div_ceil(tick).max(1);
+        Self {
+            left: Arc::new(AtomicU64::new(budget)),
+            budget,
+            verdict,
+        }
+    }
+
+    /// A new request starts with the whole budget.
+    pub(crate) fn refill(&self) {
+        self.left.store(self.budget, Ordering::Relaxed);
+    }
+
+    /// One tick was spent without a pause: charge it, and let others run.
+    pub(crate) fn spend(&self, _: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+        let left = self.left.load(Ordering::Relaxed);
+        if left == 0 {
+            self.verdict.set(CPU);
+            return Ok(UpdateDeadline::Interrupt);
+        }
+        self.left.store(left - 1, Ordering::Relaxed);
+        Ok(UpdateDeadline::YieldCustom(
+            1,
+            Box::pin(tokio::task::yield_now()),
+        ))
+    }
+}

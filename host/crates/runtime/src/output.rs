@@ -1,0 +1,104 @@
+//! What a component prints, as log lines: `LEVEL message`, a level of its own choosing at the start.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use capability::ComponentName;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+
+/// A longer line is cut.
+const MAX_LINE: usize = 8 << 10;
+/// An instance that prints more is silenced: a log is no place to put data.
+const MAX_BYTES: usize = 1 << 20;
+
+/// A component's stdout and stderr.
+#[derive(Clone)]
+pub(crate) struct Output {
+    component: ComponentName,
+    line: Arc<Mutex<Vec<u8>>>,
+    left: Arc<AtomicUsize>,
+}
+
+impl Output {
+    pub(crate) fn new(component: ComponentName) -> Self {
+        Self {
+            component,
+            line: Arc::default(),
+            left: Arc::new(AtomicUsize::new(MAX_BYTES)),
+        }
+    }
+
+    fn take(&self, bytes: &[u8]) {
+        let left = self.left.load(Ordering::Relaxed);
+        if left == 0 {
+            return;
+        }
+        self.left
+            .store(left.saturating_sub(bytes.len()), Ordering::Relaxed);
+        if bytes.len() >= left {
+            tracing::warn!(service = %self.component, "the instance has printed {MAX_BYTES} bytes; the rest is dropped");
+        }
+        let mut line = self
+            .line
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        for &byte in bytes {
+            if byte == b'\n' {
+                self.log(&line);
+                line.clear();
+            } else if line.len() < MAX_LINE {
+                line.push(byte);
+            }
+        }
+    }
+
+    fn log(&self, line: &[u8]) {
+        let line = String::from_utf8_lossy(line);
+        // A line break or an escape sequence in a log line could forge another.
+        let line: String = line.chars().filter(|c| !c.is_control()).collect();
+        let (level, message) = line.split_once(' ').unwrap_or(("", &line));
+        let service = tracing::field::display(&self.component);
+        match level {
+            "ERROR" => tracing::error!(service, "{message}"),
+            "WARN" => tracing::warn!(service, "{message}"),
+            "INFO" => tracing::info!(service, "{message}"),
+            "DEBUG" => tracing::debug!(service, "{message}"),
+            _ => tracing::info!(service, "{line}"),
+        }
+    }
+}
+
+impl IsTerminal for Output {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Output {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+}
+
+impl AsyncWrite for Output {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.take(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,140 @@
+//! What a store holds: one field per capability, and a view of each that sees no other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use capability::ComponentName;
+use capability::blobs::Blobs;
+use capability::cache::Cache;
+use capability::events::Events;
+use capability::llm::Llm;
+use capability::postgres::Postgres;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::limits::{CpuLimit, MemoryLimit, Verdict};
+use crate::manifest::Manifest;
+use crate::outbound::NoOutbound;
+use crate::output::Output;
+
+/// What the manifest's grants stand for in this host. Everything is in the component's own scope.
+#[derive(Clone, Default)]
+pub struct Capabilities {
+    /// With `[grants.postgres]`.
+    pub postgres: Option<Arc<dyn Postgres>>,
+    /// With `[grants.events]`.
+    pub events: Option<Arc<dyn Events>>,
+    /// With `[grants.blobs]`: its own scope.
+    pub blobs: Option<Arc<dyn Blobs>>,
+    /// The scopes that `[grants.blobs] read` names.
+    pub shared_blobs: BTreeMap<ComponentName, Arc<dyn Blobs>>,
+    /// With `[grants.cache]`.
+    pub cache: Option<Arc<dyn Cache>>,
+    /// With `[grants.llm]`.
+    pub llm: Option<Arc<dyn Llm>>,
+}
+
+/// A component's part in every state, made once.
+pub(crate) struct Template {
+    pub(crate) manifest: Manifest,
+    pub(crate) capabilities: Capabilities,
+}
+
+/// A store's data.
+pub(crate) struct State {
+    table: ResourceTable,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    outbound: NoOutbound,
+    template: Arc<Template>,
+    pub(crate) memory: MemoryLimit,
+    pub(crate) cpu: CpuLimit,
+}
+
+/// A capability beside the table of resources: all that its binding sees.
+pub(crate) struct View<'a, C> {
+    pub(crate) capability: C,
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) table: &'a mut ResourceTable,
+}
+
+impl State {
+    pub(crate) fn new(
+        template: Arc<Template>,
+        memory_mib: u64,
+        cpu_ms: u64,
+        verdict: &Verdict,
+    ) -> Self {
+        let output = Output::new(template.manifest.name.clone());
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.stdout(output.clone()).stderr(output);
+        for (key, value) in &template.manifest.config {
+            wasi.env(key, value);
+        }
+        Self {
+            table: ResourceTable::new(),
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            outbound: NoOutbound,
+            template,
+            memory: MemoryLimit::new(memory_mib, verdict.clone()),
+            cpu: CpuLimit::new(cpu_ms, verdict.clone()),
+        }
+    }
+
+    fn view<'a, C: Clone>(&'a mut self, capability: fn(&'a Capabilities) -> &'a C) -> View<'a, C> {
+        View {
+            capability: capability(&self.template.capabilities).clone(),
+            manifest: &self.template.manifest,
+            table: &mut self.table,
+        }
+    }
+
+    pub(crate) fn postgres(&mut self) -> View<'_, Option<Arc<dyn Postgres>>> {
+        self.view(|all| &all.postgres)
+    }
+
+    pub(crate) fn events(&mut self) -> View<'_, Option<Arc<dyn Events>>> {
+        self.view(|all| &all.events)
+    }
+
+    pub(crate) fn blobs(&mut self) -> View<'_, crate::bind::blobs::Scopes> {
+        let all = &self.template.capabilities;
+        View {
+            capability: crate::bind::blobs::Scopes {
+                own: all.blobs.clone(),
+                shared: all.shared_blobs.clone(),
+            },
+            manifest: &self.template.manifest,
+            table: &mut self.table,
+        }
+    }
+
+    pub(crate) fn cache(&mut self) -> View<'_, Option<Arc<dyn Cache>>> {
+        self.view(|all| &all.cache)
+    }
+
+    pub(crate) fn llm(&mut self) -> View<'_, Option<Arc<dyn Llm>>> {
+        self.view(|all| &all.llm)
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: &mut self.outbound,
+        }
+    }
+}
