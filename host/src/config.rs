@@ -1,0 +1,229 @@
+//! What the operator sets: flags and environment variables, read once. The only place that reads
+//! the environment.
+
+use std::env;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// Spoken of in the contract as the default model.
+const DEFAULT_MODEL: &str = "amazon/nova-2-lite-v1:free";
+const OPENROUTER: &str = "https://openrouter.ai/api/v1";
+/// HS256 wants a key at least as long as its hash: RFC 7518, section 3.2.
+const SECRET_BYTES: usize = 32;
+
+/// Everything the host can be told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the gateway listens.
+    pub listen: SocketAddr,
+    /// Where the host keeps what it keeps.
+    pub data_dir: PathBuf,
+    /// Where the components and their manifests lie.
+    pub components: PathBuf,
+    /// Where compiled components are kept.
+    pub compiled: PathBuf,
+    /// With `DB_HOST`: that server, else a private one.
+    pub database: Option<backend::postgres::Config>,
+    /// With `OPENROUTER_API_KEY` or `OPENROUTER_BASE_URL`.
+    pub llm: Option<backend::openai::Config>,
+    /// With `JWT_SECRET_KEY`; without it, development mode.
+    pub jwt_secret: Option<SecretString>,
+    /// Variables that are set, and that this version has no use for.
+    pub unused: Vec<&'static str>,
+}
+
+/// A variable that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Missing beside another.
+    #[error("{0} is not set, which {1} needs")]
+    Missing(&'static str, &'static str),
+    /// Not what it should be.
+    #[error("{0} {1}")]
+    Invalid(&'static str, String),
+    /// An open door.
+    #[error(
+        "JWT_SECRET_KEY is not set: without it any client can be anybody, so the host listens on loopback only, \
+         and {0} is not loopback. Set JWT_SECRET_KEY (32 bytes or more), or listen on 127.0.0.1"
+    )]
+    Exposed(SocketAddr),
+}
+
+impl Config {
+    /// From the flags and the environment.
+    pub fn load(
+        listen: SocketAddr,
+        data_dir: PathBuf,
+        components: Option<PathBuf>,
+    ) -> Result<Self, ConfigError> {
+        let jwt_secret = jwt_secret(env::var("JWT_SECRET_KEY").ok())?;
+        if jwt_secret.is_none() && !listen.ip().is_loopback() {
+            return Err(ConfigError::Exposed(listen));
+        }
+        Ok(Self {
+            listen,
+            compiled: data_dir.join("compiled"),
+            data_dir,
+            components: components.unwrap_or_else(built_components),
+            database: database(variable)?,
+            llm: llm(variable),
+            jwt_secret,
+            unused: unused(variable),
+        })
+    }
+}
+
+/// An empty variable counts as unset, as compose files leave them.
+fn variable(name: &'static str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A secret that guards something.
+pub fn jwt_secret(value: Option<String>) -> Result<Option<SecretString>, ConfigError> {
+    let Some(secret) = value.filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
+    let letters: String = secret
+        .to_lowercase()
+        .chars()
+        .filter(char::is_ascii_alphabetic)
+        .collect();
+    if letters.starts_with("changeinproduction") || letters.starts_with("changeme") {
+        let why = "is a placeholder: make one with `openssl rand -base64 48`";
+        return Err(ConfigError::Invalid("JWT_SECRET_KEY", why.into()));
+    }
+    if secret.len() < SECRET_BYTES {
+        let why = format!(
+            "has {} bytes: HS256 wants {SECRET_BYTES} at least",
+            secret.len()
+        );
+        return Err(ConfigError::Invalid("JWT_SECRET_KEY", why));
+    }
+    Ok(Some(secret.into()))
+}
+
+type Variable = fn(&'static str) -> Option<String>;
+
+fn database(variable: Variable) -> Result<Option<backend::postgres::Config>, ConfigError> {
+    let Some(host) = variable("DB_HOST") else {
+        return Ok(None);
+    };
+    let port = match variable("DB_PORT") {
+        None => 5432,
+        Some(port) => port.parse().map_err(|_| {
+            ConfigError::Invalid("DB_PORT", format!("is `{port}`: a port from 1 to 65535"))
+        })?,
+    };
+    Ok(Some(backend::postgres::Config {
+        host,
+        port,
+        database: variable("DB_NAME").unwrap_or_else(|| "lectern".into()),
+        user: variable("DB_USER").unwrap_or_else(|| "postgres".into()),
+        password: variable("DB_PASSWORD")
+            .ok_or(ConfigError::Missing("DB_PASSWORD", "DB_HOST"))?
+            .into(),
+    }))
+}
+
+fn llm(variable: Variable) -> Option<backend::openai::Config> {
+    let key = variable("OPENROUTER_API_KEY");
+    let base_url = variable("OPENROUTER_BASE_URL");
+    if key.is_none() && base_url.is_none() {
+        return None;
+    }
+    Some(backend::openai::Config {
+        base_url: base_url.unwrap_or_else(|| OPENROUTER.into()),
+        key: key.map(Into::into),
+        model: variable("OPENROUTER_MODEL").unwrap_or_else(|| DEFAULT_MODEL.into()),
+    })
+}
+
+/// The contract's variables whose backends this version does not have: the operator is told, rather
+/// than left to believe.
+fn unused(variable: Variable) -> Vec<&'static str> {
+    let named = [
+        "KAFKA_BOOTSTRAP_SERVERS",
+        "REDIS_HOST",
+        "S3_BUCKET_NAME",
+        "S3_BUCKET_DOCUMENTS",
+    ];
+    named
+        .into_iter()
+        .filter(|name| variable(name).is_some())
+        .collect()
+}
+
+/// `target/components` as `just build` leaves it: beside the program's own folder, else here.
+fn built_components() -> PathBuf {
+    let beside = env::current_exe()
+        .ok()
+        .and_then(|exe| Some(exe.parent()?.parent()?.join("components")));
+    match beside {
+        Some(folder) if folder.is_dir() => folder,
+        _ => Path::new("target/components").to_owned(),
+    }
+}
+
+impl Config {
+    /// Whether any client can be anybody.
+    pub fn is_development(&self) -> bool {
+        self.jwt_secret.is_none()
+    }
+
+    /// The signing key's bytes.
+    pub fn jwt_key(&self) -> Option<&[u8]> {
+        self.jwt_secret
+            .as_ref()
+            .map(|secret| secret.expose_secret().as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_guards_nothing_is_refused() {
+        for bad in [
+            "Change in production",
+            "change-in-production-please-now-it-is-long",
+            "short",
+        ] {
+            assert!(jwt_secret(Some(bad.into())).is_err(), "{bad}");
+        }
+        assert!(jwt_secret(Some(String::new())).unwrap().is_none());
+        assert!(jwt_secret(Some("x".repeat(32))).unwrap().is_some());
+    }
+
+    #[test]
+    fn development_mode_listens_on_loopback_only() {
+        let everywhere = "0.0.0.0:8080".parse().unwrap();
+        let refused = Config::load(everywhere, "x".into(), None);
+        assert!(
+            matches!(refused, Err(ConfigError::Exposed(_))),
+            "JWT_SECRET_KEY must be unset for the tests"
+        );
+    }
+
+    #[test]
+    fn a_database_without_a_password_names_the_variable() {
+        let only_host: Variable = |name| (name == "DB_HOST").then(|| "db".into());
+        assert!(
+            database(only_host)
+                .unwrap_err()
+                .to_string()
+                .contains("DB_PASSWORD")
+        );
+        assert!(database(|_| None).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_model_needs_a_key_or_a_server() {
+        assert!(llm(|_| None).is_none());
+        let local: Variable =
+            |name| (name == "OPENROUTER_BASE_URL").then(|| "http://localhost:11434/v1".into());
+        assert_eq!(llm(local).unwrap().model, DEFAULT_MODEL);
+    }
+}

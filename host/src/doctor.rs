@@ -1,0 +1,103 @@
+//! `lectern doctor`: which backend each capability uses and why, and what is missing.
+
+use std::fmt::Write as _;
+
+use backend::postgres::cluster;
+use backend::postgres::provision;
+
+use crate::assemble::choices;
+use crate::bundle;
+use crate::config::Config;
+
+/// What was found.
+pub struct Report {
+    /// For a person.
+    pub text: String,
+    /// Whether `lectern serve` can start.
+    pub healthy: bool,
+}
+
+/// Looks, and starts nothing.
+pub async fn examine(config: &Config) -> Report {
+    let mut report = Report {
+        text: String::new(),
+        healthy: true,
+    };
+    for choice in choices(config) {
+        report.line(
+            "use",
+            &format!(
+                "{:<9} {}  ({})",
+                choice.capability, choice.backend, choice.reason
+            ),
+        );
+    }
+    database(config, &mut report).await;
+    match bundle::load_all(&config.components) {
+        Ok(bundles) => {
+            let names: Vec<_> = bundles
+                .iter()
+                .map(|bundle| bundle.manifest.name.as_str())
+                .collect();
+            report.line(
+                "ok",
+                &format!(
+                    "components in {}: {}",
+                    config.components.display(),
+                    names.join(", ")
+                ),
+            );
+        }
+        Err(error) => report.fault(&error.to_string()),
+    }
+    let mode = if config.is_development() {
+        "development mode: JWT_SECRET_KEY is not set, requests say who they are, loopback only"
+    } else {
+        "tokens are required (JWT_SECRET_KEY is set)"
+    };
+    report.line("ok", mode);
+    for name in &config.unused {
+        report.line(
+            "note",
+            &format!("{name} is set, but this version has no backend for it"),
+        );
+    }
+    report
+}
+
+async fn database(config: &Config, report: &mut Report) {
+    if let Some(server) = &config.database {
+        match provision::connect(server).await {
+            Ok(()) => report.line("ok", &format!("PostgreSQL at {} answers", server.host)),
+            Err(error) => report.fault(&error.to_string()),
+        }
+        return;
+    }
+    let _ = std::fs::create_dir_all(&config.data_dir);
+    match (cluster::find_programs(), cluster::home(&config.data_dir)) {
+        (Some(bin), Ok(home)) => {
+            report.line(
+                "ok",
+                &format!(
+                    "PostgreSQL's programs in {}; the cluster lives in {}",
+                    bin.display(),
+                    home.display()
+                ),
+            );
+        }
+        (_, Err(error)) => report.fault(&error.to_string()),
+        (None, Ok(_)) => report.fault("PostgreSQL is not installed"),
+    }
+}
+
+impl Report {
+    fn line(&mut self, mark: &str, text: &str) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, "{mark:<5} {text}");
+    }
+
+    fn fault(&mut self, text: &str) {
+        self.healthy = false;
+        self.line("FAULT", text);
+    }
+}

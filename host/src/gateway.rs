@@ -1,0 +1,289 @@
+//! The way in: listener, identity, paths, the log line; then the router and a component.
+
+pub(crate) mod auth;
+pub(crate) mod problem;
+mod status;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderName, HeaderValue, Uri};
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+
+use self::auth::Authenticator;
+use self::problem::Problem;
+use crate::assemble::Platform;
+use crate::dispatch::dispatch;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A client that does not finish its head is not waited for.
+const HEAD: Duration = Duration::from_secs(15);
+/// Bytes of a request's head.
+const MAX_HEAD: usize = 32 << 10;
+/// Bytes of a path with its query.
+const MAX_PATH: usize = 8 << 10;
+
+/// Everything a request meets before its component.
+pub struct Gateway {
+    platform: Arc<Platform>,
+    authenticator: Authenticator,
+}
+
+impl Gateway {
+    /// In front of that platform.
+    pub fn new(platform: Arc<Platform>, jwt_key: Option<&[u8]>) -> Self {
+        Self {
+            platform,
+            authenticator: Authenticator::new(jwt_key),
+        }
+    }
+
+    /// One request, one response, one log line.
+    pub async fn answer(&self, mut request: Request) -> Response {
+        let started = Instant::now();
+        let id = request_id(&request);
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            request.headers_mut().insert(REQUEST_ID, value);
+        }
+        let line = Line {
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            started,
+        };
+        let (service, answer) = self.route(request).await;
+        let mut response = answer.unwrap_or_else(|problem| problem.render(&id));
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        line.write(&service, &response, &id);
+        response
+    }
+
+    async fn route(&self, mut request: Request) -> (String, Result<Response, Problem>) {
+        let host = "lectern".to_owned();
+        let path = request.uri().path();
+        if !path_is_fine(request.uri()) {
+            return (host, Err(Problem::InvalidPath));
+        }
+        match path {
+            "/health" => return (host, Ok(status::health(&self.platform).await)),
+            "/capabilities" => return (host, Ok(status::capabilities(&self.platform))),
+            _ => {}
+        }
+        let Some(route) = self.platform.routes().find(path) else {
+            return (host, Err(Problem::NotFound));
+        };
+        let service = route.revision.manifest().name.to_string();
+        let revision = route.revision.clone();
+        match route.rewritten {
+            // Health is for probes, which have no token.
+            Some(path) => {
+                auth::set_identity(request.headers_mut(), None);
+                *request.uri_mut() = Uri::from_static(path);
+            }
+            None => match self.authenticator.authenticate(request.headers()) {
+                Ok(claims) => auth::set_identity(request.headers_mut(), claims.as_ref()),
+                Err(denied) => return (service, Err(Problem::Denied(denied))),
+            },
+        }
+        complete(&mut request);
+        (
+            service,
+            dispatch(&revision, request)
+                .await
+                .map_err(Problem::Dispatch),
+        )
+    }
+}
+
+/// `wasi:http` wants a scheme and an authority, which an HTTP/1 request line has not.
+fn complete(request: &mut Request) {
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    parts.scheme.get_or_insert(axum::http::uri::Scheme::HTTP);
+    let host = request
+        .headers()
+        .get(axum::http::header::HOST)
+        .and_then(|host| host.to_str().ok());
+    if parts.authority.is_none() {
+        let named = host.and_then(|host| host.parse().ok());
+        parts.authority =
+            Some(named.unwrap_or_else(|| axum::http::uri::Authority::from_static("lectern")));
+    }
+    parts
+        .path_and_query
+        .get_or_insert(PathAndQuery::from_static("/"));
+    *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+}
+
+/// The client's own, where it is fit to be logged, else a new one.
+fn request_id(request: &Request) -> String {
+    let given = request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|id| id.to_str().ok());
+    let is_fit = |id: &&str| {
+        (1..=64).contains(&id.len())
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    };
+    given
+        .filter(is_fit)
+        .map_or_else(|| uuid::Uuid::now_v7().to_string(), ToOwned::to_owned)
+}
+
+/// A path that two readers could read differently is nobody's.
+fn path_is_fine(uri: &Uri) -> bool {
+    let path = uri.path();
+    let lower = path.to_ascii_lowercase();
+    uri.path_and_query()
+        .is_none_or(|all| all.as_str().len() <= MAX_PATH)
+        && !lower.contains("//")
+        && !["%2f", "%5c", "%00", "\\"]
+            .iter()
+            .any(|bad| lower.contains(bad))
+        && lower
+            .replace("%2e", ".")
+            .split('/')
+            .all(|segment| segment != "." && segment != "..")
+}
+
+/// The log line of one request.
+struct Line {
+    method: axum::http::Method,
+    path: String,
+    started: Instant,
+}
+
+impl Line {
+    fn write(&self, service: &str, response: &Response, id: &str) {
+        let Self {
+            method,
+            path,
+            started,
+        } = self;
+        let (status, ms) = (response.status().as_u16(), started.elapsed().as_millis());
+        tracing::info!(service, "{method} {path} {status} {ms}ms request_id={id}");
+    }
+}
+
+/// Serves until `shutdown` resolves, then finishes what is running, for `drain` at most.
+pub async fn serve(
+    listener: TcpListener,
+    gateway: Arc<Gateway>,
+    shutdown: impl Future<Output = ()>,
+    drain: Duration,
+) {
+    let connections = GracefulShutdown::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors, most often: let some connections end.
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            () = &mut shutdown => break,
+        };
+        // Else a small chunk waits 40 ms for the last one's acknowledgement.
+        let _ = stream.set_nodelay(true);
+        let gateway = gateway.clone();
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let gateway = gateway.clone();
+            async move { Ok::<_, Infallible>(gateway.answer(request.map(Body::new)).await) }
+        });
+        let connection = builder()
+            .serve_connection(TokioIo::new(stream), service)
+            .into_owned();
+        let watched = connections.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = watched.await {
+                tracing::debug!("a connection ended: {error}");
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(drain, connections.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!("some requests did not end within {} s", drain.as_secs());
+    }
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(MAX_HEAD * 2);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
+    builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_climbs_is_refused_however_it_is_written() {
+        for bad in [
+            "/a/../b",
+            "/..",
+            "/a/%2e%2e/b",
+            "/a/%2E./b",
+            "//a",
+            "/a//b",
+            "/a%2fb",
+            "/a%00",
+            "/./a",
+            "/a%5cb",
+        ] {
+            assert!(!path_is_fine(&bad.parse().unwrap()), "{bad}");
+        }
+        assert!(!path_is_fine(
+            &format!("/{}", "a".repeat(MAX_PATH)).parse().unwrap()
+        ));
+        for good in [
+            "/",
+            "/chat",
+            "/document/..a",
+            "/a.b/c%20d",
+            "/chat?next=//x",
+        ] {
+            assert!(path_is_fine(&good.parse().unwrap()), "{good}");
+        }
+    }
+
+    #[test]
+    fn a_request_id_that_could_forge_a_line_is_replaced() {
+        let with = |id: &str| {
+            Request::builder()
+                .header("x-request-id", id)
+                .body(Body::empty())
+                .unwrap()
+        };
+        assert_eq!(request_id(&with("abc-1")), "abc-1");
+        for bad in ["", "a b", "a\tb", &"x".repeat(65)] {
+            assert_eq!(request_id(&with(bad)).len(), 36, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Every error of the host's own as the contract's body: the only place of the host where a status
+//! is chosen.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use runtime::CallError;
+use serde_json::json;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::dispatch::DispatchError;
+use crate::gateway::auth::Denied;
+
+/// What the host answers by itself.
+#[derive(Debug)]
+pub(crate) enum Problem {
+    NotFound,
+    InvalidPath,
+    Denied(Denied),
+    Dispatch(DispatchError),
+}
+
+/// This moment, as in `2025-12-05T10:30:00Z`.
+pub(crate) fn timestamp() -> String {
+    let form = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+    OffsetDateTime::now_utc().format(form).unwrap_or_default()
+}
+
+impl Problem {
+    fn parts(&self) -> (StatusCode, &'static str, String) {
+        let (status, code, message) = match self {
+            Self::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such path"),
+            Self::InvalidPath => (
+                StatusCode::BAD_REQUEST,
+                "INVALID_PATH",
+                "the path is malformed",
+            ),
+            Self::Denied(Denied::Missing) => (
+                StatusCode::UNAUTHORIZED,
+                "UNAUTHENTICATED",
+                "a bearer token is needed",
+            ),
+            Self::Denied(Denied::Expired) => (
+                StatusCode::UNAUTHORIZED,
+                "TOKEN_EXPIRED",
+                "the token has expired",
+            ),
+            Self::Denied(Denied::Invalid) => (
+                StatusCode::UNAUTHORIZED,
+                "UNAUTHENTICATED",
+                "the token is not valid",
+            ),
+            Self::Dispatch(DispatchError::BodyTooLarge { limit }) => {
+                let message = format!("the body exceeds {limit} bytes");
+                return (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message);
+            }
+            Self::Dispatch(DispatchError::Call(error)) => call(error),
+        };
+        (status, code, message.to_owned())
+    }
+
+    /// The response, with the request's id.
+    pub(crate) fn render(&self, request_id: &str) -> Response {
+        let (status, code, message) = self.parts();
+        let body = json!({
+            "error": message,
+            "code": code,
+            "timestamp": timestamp(),
+            "request_id": request_id,
+        });
+        let mut response = (status, axum::Json(body)).into_response();
+        let headers = response.headers_mut();
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+fn call(error: &CallError) -> (StatusCode, &'static str, &'static str) {
+    match error {
+        CallError::Overloaded | CallError::NoInstance(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "OVERLOADED",
+            "the service has as much to do as it can",
+        ),
+        CallError::Deadline => (
+            StatusCode::GATEWAY_TIMEOUT,
+            "SERVICE_TIMEOUT",
+            "the service took too long",
+        ),
+        CallError::Trap(_) | CallError::Cpu | CallError::Memory => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "SERVICE_FAILED",
+            "the service failed",
+        ),
+    }
+}

@@ -1,0 +1,57 @@
+//! Tokens: JWTs signed with the configured secret (RFC 7519, HS256).
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{EncodingKey, Header};
+use serde::{Deserialize, Serialize};
+
+/// What a token may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Sees their own.
+    #[default]
+    User,
+    /// May act for others.
+    Admin,
+}
+
+/// What a token says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Claims {
+    /// The user.
+    pub sub: String,
+    /// `user` where it is missing.
+    #[serde(default)]
+    pub role: Role,
+    /// When it was made, in seconds since the Unix epoch.
+    #[serde(default)]
+    pub iat: u64,
+    /// When it ends, in seconds since the Unix epoch.
+    pub exp: u64,
+}
+
+/// A token for `user`, from now on.
+pub fn sign(
+    key: &[u8],
+    user: &str,
+    role: Role,
+    ttl: Duration,
+) -> Result<String, jsonwebtoken::errors::Error> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
+    let claims = Claims {
+        sub: user.to_owned(),
+        role,
+        iat: now,
+        exp: now.saturating_add(ttl.as_secs()),
+    };
+    encode(key, &claims)
+}
+
+/// A token with those claims.
+pub fn encode(key: &[u8], claims: &Claims) -> Result<String, jsonwebtoken::errors::Error> {
+    jsonwebtoken::encode(&Header::default(), claims, &EncodingKey::from_secret(key))
+}
