@@ -79,6 +79,9 @@ pub enum Error {
     /// The store is full.
     #[error("the blob store is full")]
     QuotaExceeded,
+    /// The stored bytes are not those that were put.
+    #[error("the blob does not match its digest")]
+    Corrupt,
     /// No such key can be, or the source broke.
     #[error("{0}")]
     Invalid(String),

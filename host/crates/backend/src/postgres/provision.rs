@@ -16,7 +16,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, SqlSafeStr
 use super::{ComponentPool, Config, failed};
 
 /// The one lock that provisioning hosts take in turn (`lectern` in ASCII).
-const LOCK: i64 = 0x6c65_6374_6572_6e;
+const LOCK: i64 = 0x006c_6563_7465_726e;
 const ACQUIRE: Duration = Duration::from_secs(5);
 
 const PLATFORM: &[(i64, &str, &str)] = &[(

@@ -1,5 +1,10 @@
 //! The contract suites against real servers, and what only a real server shows.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test's helpers fail like the test itself"
+)]
+
 mod cluster;
 mod events;
 mod openai;

@@ -1,4 +1,7 @@
 //! Blobs in a directory, for one host.
+//!
+//! A blob's file is its bytes followed by their SHA-256, so that the two are renamed into place as
+//! one and a whole read can tell bytes that the disk has changed.
 
 use std::io::{ErrorKind, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -6,6 +9,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use sha2::{Digest, Sha256};
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
@@ -13,6 +17,8 @@ use super::{Blobs, ByteStream, Error, Key, Stat};
 
 /// What one read takes from the disk.
 const CHUNK: usize = 64 << 10;
+/// Bytes of the digest that ends a file.
+const DIGEST: u64 = 32;
 /// Not a key (it would need a first segment of its own): where unfinished bytes wait.
 const STAGING: &str = ".staging";
 
@@ -78,17 +84,68 @@ fn failed(error: std::io::Error) -> Error {
 
 async fn write(file: &mut File, mut data: ByteStream, limit: u64) -> Result<u64, Error> {
     let mut size = 0u64;
+    let mut digest = Sha256::new();
     while let Some(chunk) = data.next().await {
         let chunk = chunk?;
         size += chunk.len() as u64;
         if size > limit {
             return Err(Error::TooLarge { limit });
         }
+        digest.update(&chunk);
         file.write_all(&chunk).await.map_err(failed)?;
     }
+    file.write_all(&digest.finalize()).await.map_err(failed)?;
     file.flush().await.map_err(failed)?;
     file.sync_all().await.map_err(failed)?;
     Ok(size)
+}
+
+/// How many of the file's bytes are the blob's.
+async fn size_of(file: &File) -> Result<u64, Error> {
+    let length = file.metadata().await.map_err(failed)?.len();
+    length.checked_sub(DIGEST).ok_or(Error::Corrupt)
+}
+
+/// A read on its way through a file.
+struct Reading {
+    file: File,
+    left: u64,
+    /// Of the bytes so far, when all of them are read.
+    digest: Option<Sha256>,
+}
+
+impl Reading {
+    async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        if self.left == 0 {
+            self.verify().await?;
+            return Ok(None);
+        }
+        let want = usize::try_from(self.left).unwrap_or(CHUNK).min(CHUNK);
+        let mut buffer = vec![0; want];
+        let read = self.file.read(&mut buffer).await.map_err(failed)?;
+        if read == 0 {
+            return Err(Error::Corrupt);
+        }
+        buffer.truncate(read);
+        self.left -= read as u64;
+        if let Some(digest) = &mut self.digest {
+            digest.update(&buffer);
+        }
+        Ok(Some(Bytes::from(buffer)))
+    }
+
+    async fn verify(&mut self) -> Result<(), Error> {
+        let Some(digest) = self.digest.take() else {
+            return Ok(());
+        };
+        let mut stored = [0; DIGEST as usize];
+        self.file.read_exact(&mut stored).await.map_err(failed)?;
+        if digest.finalize()[..] == stored {
+            Ok(())
+        } else {
+            Err(Error::Corrupt)
+        }
+    }
 }
 
 #[async_trait]
@@ -113,28 +170,25 @@ impl Blobs for LocalBlobs {
         length: Option<u64>,
     ) -> Result<(Stat, ByteStream), Error> {
         let mut file = File::open(self.path(key)).await.map_err(failed)?;
-        let size = file.metadata().await.map_err(failed)?.len();
+        let size = size_of(&file).await?;
         file.seek(SeekFrom::Start(offset)).await.map_err(failed)?;
         let left = length.unwrap_or(u64::MAX).min(size.saturating_sub(offset));
-        let data = stream::try_unfold((file, left), |(mut file, left)| async move {
-            if left == 0 {
-                return Ok(None);
-            }
-            let want = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
-            let mut buffer = vec![0; want];
-            let read = file.read(&mut buffer).await.map_err(failed)?;
-            if read == 0 {
-                return Err(Error::Unavailable("the blob was cut short".into()));
-            }
-            buffer.truncate(read);
-            Ok(Some((Bytes::from(buffer), (file, left - read as u64))))
+        let reading = Reading {
+            file,
+            left,
+            digest: (left == size).then(Sha256::new),
+        };
+        let data = stream::try_unfold(reading, |mut reading| async move {
+            Ok(reading.chunk().await?.map(|chunk| (chunk, reading)))
         });
         Ok((Stat { size }, data.boxed()))
     }
 
     async fn head(&self, key: &Key) -> Result<Stat, Error> {
-        let size = fs::metadata(self.path(key)).await.map_err(failed)?.len();
-        Ok(Stat { size })
+        let file = File::open(self.path(key)).await.map_err(failed)?;
+        Ok(Stat {
+            size: size_of(&file).await?,
+        })
     }
 
     async fn rename(&self, key: &Key, to: &Key) -> Result<(), Error> {
@@ -178,6 +232,27 @@ mod tests {
     async fn a_scope_keeps_the_contract_too() {
         let (_folder, blobs) = store().await;
         contract::all(&Scoped::new(blobs, ComponentName::parse("chat").unwrap())).await;
+    }
+
+    #[tokio::test]
+    async fn bytes_that_the_disk_changed_are_told_from_those_that_were_put() {
+        let (folder, blobs) = store().await;
+        let key = Key::parse("a").unwrap();
+        blobs
+            .put(&key, contract::bytes(&["text"]), 10)
+            .await
+            .unwrap();
+        let path = folder.path().join("a~blob");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[0] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let (_, data) = blobs.get(&key, 0, None).await.unwrap();
+        assert_eq!(
+            data.collect::<Vec<_>>().await.last(),
+            Some(&Err(Error::Corrupt))
+        );
+        std::fs::write(&path, b"cut").unwrap();
+        assert_eq!(blobs.head(&key).await, Err(Error::Corrupt));
     }
 
     #[tokio::test]

@@ -146,6 +146,10 @@ impl From<Error> for wit::Error {
             }
             Error::TooLarge { limit } => Self::TooLarge(limit),
             Error::QuotaExceeded => Self::QuotaExceeded,
+            Error::Corrupt => {
+                tracing::error!("a blob does not match its digest");
+                Self::Corrupt
+            }
             Error::Invalid(why) => Self::Invalid(why),
         }
     }
