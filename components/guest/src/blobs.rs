@@ -1,0 +1,136 @@
+//! Bytes in and out, streamed.
+
+use std::pin::pin;
+
+use bytes::Bytes;
+use futures::future::{Either, select};
+use futures::{Stream, StreamExt};
+use http::StatusCode;
+use wit_bindgen::{FutureReader, StreamReader, StreamResult};
+
+use crate::bindings::capabilities::lectern::platform::blobs as wit;
+pub use crate::bindings::capabilities::lectern::platform::blobs::Error;
+use crate::bindings::capabilities::wit_stream;
+use crate::{Problem, log};
+
+/// What one read takes over from the host.
+const CHUNK: usize = 64 << 10;
+
+/// Stores the stream under `key`, all of it or nothing; answers its size in bytes.
+pub async fn put(
+    key: &str,
+    mut chunks: impl Stream<Item = Result<Bytes, Problem>> + Unpin,
+    limit: u64,
+) -> Result<u64, Problem> {
+    let (mut writer, reader) = wit_stream::new();
+    let mut stored = Box::pin(wit::put(key.to_owned(), reader, limit));
+    let pumped = {
+        let pump = pin!(async {
+            while let Some(chunk) = chunks.next().await {
+                if !writer.write_all(chunk?.into()).await.is_empty() {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        match select(stored.as_mut(), pump).await {
+            Either::Left((early, _)) => return Ok(early?.size),
+            Either::Right((pumped, _)) => pumped,
+        }
+    };
+    if let Err(problem) = pumped {
+        // In this order: a stream that ends before the call is cancelled would count as whole.
+        drop(stored);
+        drop(writer);
+        return Err(problem);
+    }
+    drop(writer);
+    Ok(stored.await?.size)
+}
+
+/// Stores bytes that are in memory already.
+pub async fn put_bytes(key: &str, bytes: Vec<u8>) -> Result<(), Problem> {
+    let size = bytes.len() as u64;
+    put(key, futures::stream::iter([Ok(Bytes::from(bytes))]), size)
+        .await
+        .map(|_| ())
+}
+
+/// All of a blob of at most `limit` bytes.
+pub async fn read(key: &str, limit: u64) -> Result<Vec<u8>, Problem> {
+    let (stat, data, ended) = wit::get(key.to_owned(), 0, None).await?;
+    collect(stat, data, ended, limit).await
+}
+
+/// The same from another component's scope.
+pub async fn read_shared(owner: &str, key: &str, limit: u64) -> Result<Vec<u8>, Problem> {
+    let (stat, data, ended) = wit::get_shared(owner.to_owned(), key.to_owned(), 0, None).await?;
+    collect(stat, data, ended, limit).await
+}
+
+async fn collect(
+    stat: wit::Stat,
+    mut data: StreamReader<u8>,
+    ended: FutureReader<Result<(), Error>>,
+    limit: u64,
+) -> Result<Vec<u8>, Problem> {
+    if stat.size > limit {
+        return Err(Error::TooLarge(limit).into());
+    }
+    let mut all = Vec::with_capacity(usize::try_from(stat.size).unwrap_or_default());
+    loop {
+        let (status, chunk) = data.read(Vec::with_capacity(CHUNK)).await;
+        all.extend_from_slice(&chunk);
+        if !matches!(status, StreamResult::Complete(_)) {
+            break;
+        }
+    }
+    ended.await?;
+    Ok(all)
+}
+
+/// Replaces what `to` held.
+pub async fn rename(key: &str, to: &str) -> Result<(), Problem> {
+    Ok(wit::rename(key.to_owned(), to.to_owned()).await?)
+}
+
+/// Also fine when there is nothing.
+pub async fn delete(key: &str) -> Result<(), Problem> {
+    Ok(wit::delete(key.to_owned()).await?)
+}
+
+/// One segment of a key from any text: what a key cannot hold is percent-encoded.
+pub fn segment(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut segment, byte| {
+        if byte.is_ascii_alphanumeric() || b"_-".contains(&byte) {
+            segment.push(char::from(byte));
+        } else {
+            segment.push_str(&format!("%{byte:02X}"));
+        }
+        segment
+    })
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::TooLarge(limit) => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "PAYLOAD_TOO_LARGE",
+                format!("at most {limit} bytes"),
+            ),
+            Error::Timeout | Error::Unavailable => {
+                Self::unavailable("STORAGE_UNAVAILABLE", "the storage cannot be reached")
+            }
+            Error::QuotaExceeded => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "STORAGE_FULL",
+                "the storage is full",
+            ),
+            error => {
+                log::error(&format!("storage call failed: {error}"));
+                Self::internal()
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What the services share: the way in (HTTP, events), the way out (capabilities), and the
+//! contract's common patterns (errors, identity, time). A library, not a service.
+//!
+//! What needs the sandbox exists only for wasm; the rest is tested natively.
+
+pub mod extract;
+pub mod identity;
+pub mod problem;
+pub mod timestamp;
+
+#[cfg(target_family = "wasm")]
+pub mod bindings;
+#[cfg(target_family = "wasm")]
+pub mod blobs;
+#[cfg(target_family = "wasm")]
+pub mod events;
+#[cfg(target_family = "wasm")]
+pub mod health;
+#[cfg(target_family = "wasm")]
+pub mod llm;
+#[cfg(target_family = "wasm")]
+pub mod log;
+#[cfg(target_family = "wasm")]
+pub mod postgres;
+#[cfg(target_family = "wasm")]
+pub mod serve;
+#[cfg(target_family = "wasm")]
+pub mod shelf;
+
+pub use extract::{Json, Query};
+pub use identity::Caller;
+pub use problem::Problem;
+
+#[cfg(target_family = "wasm")]
+pub use {uuid, wasip3};

@@ -1,0 +1,71 @@
+//! An axum router as a `wasi:http` handler.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use http::StatusCode;
+use tower::ServiceExt;
+use wasip3::http::types as wasi;
+use wasip3::http_compat::{http_from_wasi_request, http_into_wasi_response};
+
+use crate::Problem;
+use crate::identity::REQUEST_HEADER;
+
+/// Exports `$router`, a `fn() -> Router`, as the component's HTTP handler.
+#[macro_export]
+macro_rules! serve {
+    ($router:path) => {
+        struct Service;
+
+        impl $crate::wasip3::exports::http::handler::Guest for Service {
+            async fn handle(
+                request: $crate::wasip3::http::types::Request,
+            ) -> Result<$crate::wasip3::http::types::Response, $crate::wasip3::http::types::ErrorCode> {
+                std::thread_local! {
+                    static ROUTER: axum::Router = $crate::serve::with_fallbacks($router());
+                }
+                $crate::serve::handle(ROUTER.with(Clone::clone), request).await
+            }
+        }
+
+        $crate::wasip3::http::service::export!(Service);
+    };
+}
+
+/// Unknown paths and methods answer as the contract says.
+pub fn with_fallbacks(router: Router) -> Router {
+    let not_found = || async { Problem::not_found("NOT_FOUND", "there is no such path") };
+    let not_allowed = || async {
+        Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "METHOD_NOT_ALLOWED",
+            "the path has other methods",
+        )
+    };
+    // The gateway counts bodies, to each component's own limit.
+    let no_limit = axum::extract::DefaultBodyLimit::disable();
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(no_limit)
+}
+
+/// One request.
+pub async fn handle(
+    router: Router,
+    request: wasi::Request,
+) -> Result<wasi::Response, wasi::ErrorCode> {
+    let request: Request = http_from_wasi_request(request)?.map(Body::new);
+    let id = request.headers().get(REQUEST_HEADER).cloned();
+    let Ok(response) = router.oneshot(request).await;
+    let id = id.as_ref().and_then(|id| id.to_str().ok());
+    http_into_wasi_response(rendered(response, id))
+}
+
+fn rendered(response: Response, id: Option<&str>) -> Response {
+    match response.extensions().get::<Problem>() {
+        Some(problem) => problem.render(id),
+        None => response,
+    }
+}

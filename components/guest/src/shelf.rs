@@ -1,0 +1,226 @@
+//! The documents that a service knows from events: whose they are, how far they are, and their
+//! passages. Wants the tables `shelf` and `passages` (see the service's migrations).
+
+use corpus::{Document, Passage};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::events::{Disposition, Event, payload};
+use crate::identity::Owner;
+use crate::postgres::{self, Transaction};
+use crate::{Problem, blobs, events, params};
+
+/// Who publishes documents, and owns the blobs with their text.
+const DOCUMENTS: &str = "documents";
+/// More than the largest text that the documents service stores.
+const MAX_TEXT: u64 = 64 << 20;
+/// Passages fetched in one call.
+const PAGE: u32 = 2_000;
+/// How often, and for how long, to look again for a document that was uploaded a moment ago: its
+/// event may be on its way.
+const LOOKS: u32 = 20;
+const BETWEEN_LOOKS: u64 = 50_000_000;
+
+#[derive(Deserialize)]
+struct Uploaded {
+    document_id: String,
+    user_id: String,
+    filename: String,
+}
+
+#[derive(Deserialize)]
+struct Processed {
+    document_id: String,
+    user_id: String,
+    filename: String,
+    status: String,
+    code: Option<String>,
+    text_key: Option<String>,
+}
+
+/// A document whose passages can be read.
+#[derive(Debug)]
+pub struct Shelved {
+    /// Its id.
+    pub document_id: String,
+    /// Whose it is.
+    pub user_id: String,
+    /// As it was uploaded.
+    pub filename: String,
+    /// Terms from its notes, best first; may be empty.
+    pub terms: Vec<String>,
+}
+
+/// `document.uploaded`: from now on the document is known, if not yet readable.
+pub async fn uploaded(event: &Event) -> Result<(), Disposition> {
+    let Uploaded {
+        document_id,
+        user_id,
+        filename,
+    } = payload(event)?;
+    postgres::execute(
+        "insert into shelf (document_id, user_id, filename, status) values ($1, $2, $3, 'processing') \
+         on conflict (document_id) do nothing",
+        params![document_id, user_id, filename],
+    )
+    .await?;
+    Ok(())
+}
+
+/// `document.processed`: stores its passages, or why there are none.
+pub async fn processed(event: &Event) -> Result<(), Disposition> {
+    let document: Processed = payload(event)?;
+    let passages = match &document.text_key {
+        Some(key) if document.status == "completed" => passages(key).await?,
+        _ => vec![],
+    };
+    let tx = postgres::begin().await?;
+    if events::first_time(&tx, event).await? {
+        store(&tx, &document, &passages).await?;
+        postgres::commit(tx).await?;
+    }
+    Ok(())
+}
+
+async fn passages(key: &str) -> Result<Vec<Passage>, Disposition> {
+    let text = blobs::read_shared(DOCUMENTS, key, MAX_TEXT).await?;
+    let document: Document = serde_json::from_slice(&text)
+        .map_err(|e| Disposition::Reject(format!("the document's text has another shape: {e}")))?;
+    drop(text);
+    Ok(document.passages())
+}
+
+async fn store(
+    tx: &Transaction,
+    document: &Processed,
+    passages: &[Passage],
+) -> Result<(), Problem> {
+    postgres::execute_in(
+        tx,
+        "insert into shelf (document_id, user_id, filename, status, code) values ($1, $2, $3, $4, $5) \
+         on conflict (document_id) do update set status = excluded.status, code = excluded.code",
+        params![
+            &document.document_id,
+            &document.user_id,
+            &document.filename,
+            &document.status,
+            document.code.clone()
+        ],
+    )
+    .await?;
+    postgres::execute_in(
+        tx,
+        "delete from passages where document_id = $1",
+        params![&document.document_id],
+    )
+    .await?;
+    for batch in passages.chunks(PAGE as usize) {
+        postgres::execute_in(
+            tx,
+            "insert into passages (document_id, ordinal, page, starts_at, ends_at, body) \
+             select $1, p.ordinal, p.page, p.\"start\", p.\"end\", p.\"text\" from jsonb_to_recordset($2::jsonb) \
+             as p(ordinal integer, page integer, \"start\" integer, \"end\" integer, \"text\" text)",
+            params![&document.document_id, json!(batch)],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// `notes.generated`: keeps the key terms.
+pub async fn noted(event: &Event) -> Result<(), Disposition> {
+    #[derive(Deserialize)]
+    struct Noted {
+        document_id: String,
+        terms: Value,
+    }
+    let noted: Noted = payload(event)?;
+    postgres::execute(
+        "update shelf set terms = $2 where document_id = $1",
+        params![noted.document_id, noted.terms],
+    )
+    .await?;
+    Ok(())
+}
+
+/// The document, once it is readable. Waits a second for one that is on its way.
+pub async fn find(document_id: &str, owner: &Owner) -> Result<Shelved, Problem> {
+    let mut found = look(document_id, owner).await?;
+    for _ in 0..LOOKS {
+        if !matches!(&found, Look::Unknown | Look::Processing) {
+            break;
+        }
+        wasip3::clocks::monotonic_clock::wait_for(BETWEEN_LOOKS).await;
+        found = look(document_id, owner).await?;
+    }
+    match found {
+        Look::Ready(shelved) => Ok(shelved),
+        Look::Unknown => Err(Problem::not_found(
+            "DOCUMENT_NOT_FOUND",
+            "there is no such document",
+        )),
+        Look::Processing => {
+            let message = "the document is still being processed";
+            Err(Problem::conflict("DOCUMENT_PROCESSING", message).retry_after(2))
+        }
+        Look::Failed(code) => Err(Problem::unprocessable(
+            "DOCUMENT_UNREADABLE",
+            "the document could not be read",
+        )
+        .details(json!({ "reason": code }))),
+    }
+}
+
+enum Look {
+    Unknown,
+    Processing,
+    Failed(String),
+    Ready(Shelved),
+}
+
+async fn look(document_id: &str, owner: &Owner) -> Result<Look, Problem> {
+    let row = postgres::fetch_optional(
+        "select status, code, user_id, filename, terms from shelf \
+         where document_id = $1 and ($2::text is null or user_id = $2)",
+        params![document_id, owner.filter()],
+    )
+    .await?;
+    let Some(mut row) = row else {
+        return Ok(Look::Unknown);
+    };
+    Ok(match row.text(0).as_str() {
+        "completed" => Look::Ready(Shelved {
+            document_id: document_id.to_owned(),
+            user_id: row.text(2),
+            filename: row.text(3),
+            terms: serde_json::from_str(&row.text(4)).unwrap_or_default(),
+        }),
+        "processing" => Look::Processing,
+        _ => Look::Failed(row.text(1)),
+    })
+}
+
+/// All of a document's passages, in their order.
+pub async fn read(document_id: &str) -> Result<Vec<Passage>, Problem> {
+    let mut all: Vec<Passage> = Vec::new();
+    loop {
+        let from = all.last().map_or(0, |passage| passage.ordinal + 1);
+        let rows = postgres::fetch(
+            "select ordinal, page, starts_at, ends_at, body from passages \
+             where document_id = $1 and ordinal >= $2 order by ordinal limit $3",
+            params![document_id, from, PAGE],
+        )
+        .await?;
+        let fetched = rows.len();
+        all.extend(rows.into_iter().map(|mut row| Passage {
+            ordinal: row.count(0),
+            page: row.count(1),
+            start: row.count(2),
+            end: row.count(3),
+            text: row.text(4),
+        }));
+        if fetched < PAGE as usize {
+            return Ok(all);
+        }
+    }
+}
