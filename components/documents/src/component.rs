@@ -1,0 +1,9 @@
+//! The binding: HTTP and events in, capabilities out.
+
+mod http;
+mod process;
+mod store;
+mod upload;
+
+guest::serve!(http::router);
+guest::consume!(process::handle);

@@ -1,0 +1,171 @@
+//! Documents in PostgreSQL.
+
+use guest::identity::Owner;
+use guest::postgres::{self, Row, Transaction};
+use guest::{Problem, events, params};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::sniff::Kind;
+
+/// A new document.
+pub(super) struct Upload {
+    pub(super) document_id: String,
+    pub(super) user_id: String,
+    pub(super) filename: String,
+    pub(super) s3_key: String,
+    pub(super) kind: Kind,
+    pub(super) size: u64,
+    pub(super) generate_notes: bool,
+}
+
+/// The payload of `document.uploaded`: also what asks for processing, so that a crash resumes it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Uploaded {
+    pub(super) schema_version: u32,
+    pub(super) document_id: String,
+    pub(super) user_id: String,
+    pub(super) filename: String,
+    pub(super) s3_key: String,
+}
+
+/// What processing needs of a document.
+pub(super) struct Pending {
+    pub(super) user_id: String,
+    pub(super) filename: String,
+    pub(super) s3_key: String,
+    pub(super) kind: Kind,
+    pub(super) generate_notes: bool,
+}
+
+fn missing() -> Problem {
+    Problem::not_found("DOCUMENT_NOT_FOUND", "there is no such document")
+}
+
+/// The row and its event, or neither.
+pub(super) async fn insert(upload: &Upload) -> Result<(), Problem> {
+    let tx = postgres::begin().await?;
+    postgres::execute_in(
+        &tx,
+        "insert into documents (document_id, user_id, filename, s3_key, status, kind, size_bytes, generate_notes) \
+         values ($1, $2, $3, $4, 'processing', $5, $6, $7)",
+        params![
+            &upload.document_id,
+            &upload.user_id,
+            &upload.filename,
+            &upload.s3_key,
+            upload.kind.extension(),
+            i64::try_from(upload.size).unwrap_or(i64::MAX),
+            upload.generate_notes,
+        ],
+    )
+    .await?;
+    let event = Uploaded {
+        schema_version: 1,
+        document_id: upload.document_id.clone(),
+        user_id: upload.user_id.clone(),
+        filename: upload.filename.clone(),
+        s3_key: upload.s3_key.clone(),
+    };
+    publish_uploaded(&tx, &event).await?;
+    postgres::commit(tx).await
+}
+
+async fn publish_uploaded(tx: &Transaction, event: &Uploaded) -> Result<(), Problem> {
+    events::publish_in(tx, "document.uploaded", &event.document_id, &json!(event)).await
+}
+
+/// The contract's body of one document.
+pub(super) async fn document(id: &str, owner: &Owner) -> Result<Value, Problem> {
+    let row = postgres::fetch_optional(
+        "select filename, status, extracted_text, notes, page_count, processed_at, uploaded_at, s3_key, \
+         engine, truncated, error_code, error_message \
+         from documents where document_id = $1 and ($2::text is null or user_id = $2)",
+        params![id, owner.filter()],
+    );
+    let mut row = row.await?.ok_or_else(missing)?;
+    let mut body = json!({
+        "document_id": id,
+        "filename": row.text(0),
+        "status": row.text(1),
+        "extracted_text": row.opt_text(2),
+        "notes": row.opt_text(3),
+        "page_count": row.opt_int(4),
+        "processed_at": row.opt_timestamp(5),
+        "uploaded_at": row.timestamp(6),
+        "s3_key": row.text(7),
+        "engine": row.opt_text(8),
+        "truncated": row.boolean(9),
+    });
+    if let Some(code) = row.opt_text(10) {
+        body["failure"] = json!({ "code": code, "error": row.text(11) });
+    }
+    Ok(body)
+}
+
+/// The contract's list, newest first.
+pub(super) async fn documents(user: &str) -> Result<Vec<Value>, Problem> {
+    let rows = postgres::fetch(
+        "select document_id, filename, status, uploaded_at from documents \
+         where user_id = $1 order by uploaded_at desc, document_id limit 1000",
+        params![user],
+    );
+    let item = |mut row: Row| {
+        json!({
+            "document_id": row.text(0),
+            "filename": row.text(1),
+            "status": row.text(2),
+            "uploaded_at": row.timestamp(3),
+        })
+    };
+    Ok(rows.await?.into_iter().map(item).collect())
+}
+
+/// Asks for processing again; a document that is being processed is left to it.
+pub(super) async fn process_again(id: &str, owner: &Owner) -> Result<(), Problem> {
+    let tx = postgres::begin().await?;
+    let rows = postgres::fetch_in(
+        &tx,
+        "select user_id, filename, s3_key, status from documents \
+         where document_id = $1 and ($2::text is null or user_id = $2) for update",
+        params![id, owner.filter()],
+    );
+    let mut row = rows.await?.into_iter().next().ok_or_else(missing)?;
+    let event = Uploaded {
+        schema_version: 1,
+        document_id: id.to_owned(),
+        user_id: row.text(0),
+        filename: row.text(1),
+        s3_key: row.text(2),
+    };
+    if row.text(3) == "processing" {
+        return Ok(());
+    }
+    postgres::execute_in(
+        &tx,
+        "update documents set status = 'processing', error_code = null, error_message = null \
+         where document_id = $1",
+        params![id],
+    )
+    .await?;
+    publish_uploaded(&tx, &event).await?;
+    postgres::commit(tx).await
+}
+
+/// The document, where it still waits to be processed.
+pub(super) async fn pending(id: &str) -> Result<Option<Pending>, Problem> {
+    let row = postgres::fetch_optional(
+        "select user_id, filename, s3_key, kind, generate_notes from documents \
+         where document_id = $1 and status = 'processing'",
+        params![id],
+    );
+    Ok(row.await?.and_then(|mut row| {
+        Some(Pending {
+            user_id: row.text(0),
+            filename: row.text(1),
+            s3_key: row.text(2),
+            kind: Kind::parse(&row.text(3))?,
+            generate_notes: row.boolean(4),
+        })
+    }))
+}

@@ -1,0 +1,54 @@
+//! A file's name as a label: never a path, never able to reorder or break what shows it.
+
+/// Bytes at most, as in the usual file systems.
+const MAX: usize = 255;
+
+/// The last segment, without what no name needs; `document` where nothing is left.
+pub fn clean(name: &str) -> String {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let kept: String = last
+        .chars()
+        .filter(|&c| !c.is_control() && !is_invisible(c))
+        .collect();
+    let trimmed = kept.trim().trim_start_matches('.');
+    let mut cut = trimmed.len().min(MAX);
+    while !trimmed.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    match &trimmed[..cut] {
+        "" => "document".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// Characters that reorder or hide their neighbours: `invoice\u{202E}fdp.exe` shows as `invoiceexe.pdf`.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_never_a_path() {
+        assert_eq!(clean("../../etc/passwd"), "passwd");
+        assert_eq!(clean("C:\\Users\\me\\notes.txt"), "notes.txt");
+        assert_eq!(clean(".."), "document");
+        assert_eq!(clean("a/"), "document");
+        assert_eq!(clean(""), "document");
+    }
+
+    #[test]
+    fn a_name_cannot_break_or_reorder_what_shows_it() {
+        assert_eq!(clean("a\r\nSet-Cookie: x.pdf"), "aSet-Cookie: x.pdf");
+        assert_eq!(clean("invoice\u{202E}fdp.exe"), "invoicefdp.exe");
+        assert_eq!(clean("a\0b.pdf"), "ab.pdf");
+    }
+
+    #[test]
+    fn a_long_name_is_cut_at_a_character() {
+        let long = clean(&"ä".repeat(300));
+        assert!(long.len() <= MAX && long.chars().all(|c| c == 'ä'));
+    }
+}
