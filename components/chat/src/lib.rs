@@ -1,0 +1,10 @@
+//! Chat: questions about documents, answered with quotes; sessions and their history.
+//!
+//! The domain is plain Rust, tested natively; [`component`] binds it to the sandbox.
+
+pub mod citation;
+pub mod prompt;
+pub mod request;
+
+#[cfg(target_family = "wasm")]
+mod component;
