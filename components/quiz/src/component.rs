@@ -1,0 +1,20 @@
+//! The binding: HTTP and events in, capabilities out.
+
+mod generate;
+mod http;
+mod store;
+
+use guest::events::{Disposition, Event};
+use guest::shelf;
+
+async fn handle(event: Event) -> Result<(), Disposition> {
+    match event.topic.as_str() {
+        "document.uploaded" => shelf::uploaded(&event).await,
+        "document.processed" => shelf::processed(&event).await,
+        "notes.generated" => shelf::noted(&event).await,
+        other => Err(Disposition::Reject(format!("nothing is known of {other}"))),
+    }
+}
+
+guest::serve!(http::router);
+guest::consume!(handle);

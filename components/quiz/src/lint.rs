@@ -1,0 +1,261 @@
+//! What every question must pass, whoever made it. A question that fails is dropped, never mended: a
+//! mended key is a guess.
+
+use std::collections::HashSet;
+
+use corpus::Passage;
+use corpus::terms::fold;
+
+use crate::question::{Kind, Question};
+use crate::true_false;
+
+/// Why a question is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// Not four options, or not True and False.
+    OptionCount,
+    /// Two options say the same.
+    OptionsRepeat,
+    /// The key is no option.
+    KeyMissing,
+    /// The key is longer than every other option by more than a quarter.
+    KeyStandsOut,
+    /// One option is a part of another.
+    OptionWithinOption,
+    /// All, none, both of the above.
+    AboveOption,
+    /// The key stands in the question.
+    KeyInStem,
+    /// The document does not say what is quoted.
+    SourceMissing,
+    /// Empty, or too long.
+    Size,
+    /// Characters that hide or reorder text.
+    Invisible,
+}
+
+const MAX_STEM: usize = 1_000;
+const MAX_OPTION: usize = 300;
+/// Below it, a quarter is a letter or two.
+const SHORT: usize = 8;
+
+/// The first defect, if there is one.
+pub fn lint(question: &Question, passages: &[Passage]) -> Result<(), Defect> {
+    sizes(question)?;
+    options(question)?;
+    if question.kind == Kind::MultipleChoice {
+        multiple_choice(question)?;
+    }
+    let quote = folded(&question.source.quote);
+    let says = |passage: &Passage| {
+        passage.page == question.source.page && folded(&passage.text).contains(&quote)
+    };
+    if quote.is_empty() || !passages.iter().any(says) {
+        return Err(Defect::SourceMissing);
+    }
+    Ok(())
+}
+
+fn folded(text: &str) -> String {
+    fold(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn sizes(question: &Question) -> Result<(), Defect> {
+    let fits = |text: &str, most| (1..=most).contains(&text.trim().chars().count());
+    if !fits(&question.stem, MAX_STEM)
+        || !question
+            .options
+            .iter()
+            .all(|option| fits(option, MAX_OPTION))
+    {
+        return Err(Defect::Size);
+    }
+    let hides = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}' | '\u{E0000}'..='\u{E007F}')
+    };
+    if question.stem.contains(hides) || question.options.iter().any(|option| option.contains(hides))
+    {
+        return Err(Defect::Invisible);
+    }
+    Ok(())
+}
+
+fn options(question: &Question) -> Result<(), Defect> {
+    let counted = match question.kind {
+        Kind::MultipleChoice => question.options.len() == 4,
+        Kind::TrueFalse => question.options == true_false::OPTIONS,
+    };
+    if !counted {
+        return Err(Defect::OptionCount);
+    }
+    let distinct: HashSet<String> = question
+        .options
+        .iter()
+        .map(|option| folded(option))
+        .collect();
+    if distinct.len() != question.options.len() {
+        return Err(Defect::OptionsRepeat);
+    }
+    if question.options.contains(&question.answer) {
+        Ok(())
+    } else {
+        Err(Defect::KeyMissing)
+    }
+}
+
+fn multiple_choice(question: &Question) -> Result<(), Defect> {
+    let options: Vec<String> = question
+        .options
+        .iter()
+        .map(|option| folded(option))
+        .collect();
+    let answer = folded(&question.answer);
+    let length = |text: &str| text.chars().count();
+    let next = options
+        .iter()
+        .filter(|option| **option != answer)
+        .map(|option| length(option))
+        .max()
+        .unwrap_or(0);
+    if length(&answer) > SHORT && length(&answer) * 4 > next * 5 && length(&answer) - next > 3 {
+        return Err(Defect::KeyStandsOut);
+    }
+    let above = ["of the above", "of these", "der genannten", "all of them"];
+    if options
+        .iter()
+        .any(|option| above.iter().any(|above| option.contains(above)))
+    {
+        return Err(Defect::AboveOption);
+    }
+    let words = |text: &str| {
+        format!(
+            " {} ",
+            text.split(|c: char| !c.is_alphanumeric())
+                .filter(|w| !w.is_empty())
+                .collect::<Vec<_>>()
+                .join(" ")
+        )
+    };
+    let within = |a: &String, b: &String| a != b && words(b).contains(&words(a));
+    if options.iter().any(|a| options.iter().any(|b| within(a, b))) {
+        return Err(Defect::OptionWithinOption);
+    }
+    if words(&folded(&question.stem)).contains(&words(&answer)) {
+        return Err(Defect::KeyInStem);
+    }
+    Ok(())
+}
+
+/// Whether two stems ask the same: four fifths of their words are common (Jaccard).
+pub fn is_duplicate(a: &str, b: &str) -> bool {
+    let words = |text: &str| -> HashSet<String> {
+        folded(text).split(' ').map(ToOwned::to_owned).collect()
+    };
+    let (a, b) = (words(a), words(b));
+    let common = a.intersection(&b).count();
+    common * 10 > (a.len() + b.len() - common) * 8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::question::Source;
+
+    const TEXT: &str = "The cell membrane controls what\nenters the cell.";
+
+    fn passages() -> Vec<Passage> {
+        vec![Passage {
+            ordinal: 0,
+            page: 3,
+            start: 0,
+            end: 48,
+            text: TEXT.into(),
+        }]
+    }
+
+    fn question(stem: &str, options: &[&str], answer: &str) -> Question {
+        let quote = "The cell membrane controls what enters the cell.".to_owned();
+        Question {
+            stem: stem.into(),
+            options: options.iter().map(|option| (*option).to_owned()).collect(),
+            answer: answer.into(),
+            kind: Kind::MultipleChoice,
+            explanation: String::new(),
+            source: Source {
+                page: 3,
+                start: 0,
+                end: 48,
+                quote,
+            },
+        }
+    }
+
+    fn defect(stem: &str, options: &[&str], answer: &str) -> Option<Defect> {
+        lint(&question(stem, options, answer), &passages()).err()
+    }
+
+    #[test]
+    fn a_sound_question_passes() {
+        assert_eq!(
+            defect(
+                "What controls it?",
+                &["membrane", "nucleus", "wall", "ribosome"],
+                "membrane"
+            ),
+            None
+        );
+    }
+
+    #[test]
+    fn defects_are_found() {
+        let four = ["membrane", "nucleus", "wall", "ribosome"];
+        assert_eq!(defect("?", &four[..3], "wall"), Some(Defect::OptionCount));
+        assert_eq!(
+            defect("?", &["wall", "Wall ", "a", "b"], "a"),
+            Some(Defect::OptionsRepeat)
+        );
+        assert_eq!(defect("?", &four, "door"), Some(Defect::KeyMissing));
+        assert_eq!(
+            defect(
+                "?",
+                &["the semi-permeable outer membrane", "wall", "sap", "gel"],
+                "the semi-permeable outer membrane"
+            ),
+            Some(Defect::KeyStandsOut)
+        );
+        assert_eq!(
+            defect("?", &["cell", "cell wall", "sap", "gel"], "gel"),
+            Some(Defect::OptionWithinOption)
+        );
+        assert_eq!(
+            defect(
+                "?",
+                &["All of the above", "wall", "sap", "gelatine"],
+                "wall"
+            ),
+            Some(Defect::AboveOption)
+        );
+        assert_eq!(
+            defect("Is it the wall?", &four, "wall"),
+            Some(Defect::KeyInStem)
+        );
+        assert_eq!(defect("", &four, "wall"), Some(Defect::Size));
+        assert_eq!(defect("a\u{202E}b", &four, "wall"), Some(Defect::Invisible));
+        let mut elsewhere = question("?", &four, "wall");
+        elsewhere.source.page = 4;
+        assert_eq!(lint(&elsewhere, &passages()), Err(Defect::SourceMissing));
+    }
+
+    #[test]
+    fn stems_that_ask_the_same_are_duplicates() {
+        assert!(is_duplicate(
+            "What controls what enters the cell?",
+            "what  controls what enters the CELL?"
+        ));
+        assert!(!is_duplicate(
+            "What controls what enters the cell?",
+            "Where is energy released?"
+        ));
+    }
+}
