@@ -1,0 +1,181 @@
+//! The routes.
+
+use axum::body::Body;
+use axum::extract::Path;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures::StreamExt;
+use guest::events::{Disposition, Event, payload};
+use guest::{Caller, Problem, blobs, events, params, postgres};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+guest::serve!(router);
+guest::consume!(handle);
+
+fn router() -> Router {
+    Router::new()
+        .route("/probe/empty", get(|| async { "hello" }))
+        .route("/probe/select", get(select))
+        .route("/probe/whoami", get(whoami))
+        .route("/probe/sink", post(sink))
+        .route("/probe/store/{key}", post(store).get(load))
+        .route("/probe/sql", post(sql))
+        .route("/probe/publish/{topic}", post(publish))
+        .route("/probe/effects", get(effects))
+        .route("/probe/misbehave/{how}", get(misbehave))
+        .route(
+            "/health",
+            get(|| async { Json(json!({ "status": "healthy" })) }),
+        )
+}
+
+async fn select() -> Result<String, Problem> {
+    let row = postgres::fetch_optional("select 1::bigint", vec![]).await?;
+    Ok(row.map_or(0, |row| row.int(0)).to_string())
+}
+
+async fn whoami(caller: Caller) -> Json<Value> {
+    Json(json!({ "user": caller.user, "admin": caller.admin }))
+}
+
+/// Counts the body's bytes, and keeps none.
+async fn sink(body: Body) -> Result<String, Problem> {
+    let mut size = 0;
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        size += chunk
+            .map_err(|_| Problem::validation("the body broke off"))?
+            .len();
+    }
+    Ok(size.to_string())
+}
+
+async fn store(Path(key): Path<String>, body: Body) -> Result<String, Problem> {
+    let chunks = body
+        .into_data_stream()
+        .map(|chunk| chunk.map_err(|_| Problem::validation("the body broke off")));
+    Ok(blobs::put(&key, Box::pin(chunks), 200 << 20)
+        .await?
+        .to_string())
+}
+
+async fn load(Path(key): Path<String>) -> Result<Vec<u8>, Problem> {
+    blobs::read(&key, 1 << 20).await
+}
+
+/// Any statement: the database is what confines it.
+async fn sql(statement: String) -> Result<String, Problem> {
+    use guest::bindings::capabilities::lectern::platform::postgres as wit;
+    let (columns, mut rows, ended) = match wit::query(statement, vec![]).await {
+        Ok(found) => found,
+        Err(error) => return Ok(format!("error: {error:?}")),
+    };
+    let mut count = 0;
+    while let Some(row) = rows.next().await {
+        count += usize::from(row.len() == columns.len());
+    }
+    match ended.await {
+        Ok(()) => Ok(count.to_string()),
+        Err(error) => Ok(format!("after {count} rows: {error:?}")),
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Asked {
+    what: String,
+}
+
+async fn publish(
+    Path(topic): Path<String>,
+    Json(asked): Json<Asked>,
+) -> Result<&'static str, Problem> {
+    let tx = postgres::begin().await?;
+    events::publish_in(&tx, &topic, &asked.what, &json!(asked)).await?;
+    postgres::commit(tx).await?;
+    Ok("published")
+}
+
+const TABLES: [&str; 2] = [
+    "create table if not exists inbox (event_id text primary key, topic text not null)",
+    "create table if not exists effects (what text, attempt integer, previous text)",
+];
+
+async fn handle(event: Event) -> Result<(), Disposition> {
+    let Asked { what } = payload(&event)?;
+    for table in TABLES {
+        postgres::execute(table, vec![]).await?;
+    }
+    let previous = event.previous.map(|failure| format!("{failure:?}"));
+    match (what.as_str(), event.attempt) {
+        ("reject", _) => return Err(Disposition::Reject("as asked".into())),
+        ("trap", 1) => panic!("as asked"),
+        ("spin", 1) => spin(),
+        ("grow", 1) => grow(),
+        ("wait", 1) => wait().await,
+        ("retry", 1) => return Err(Disposition::Retry(Some(1))),
+        ("always trap", _) => panic!("as asked"),
+        _ => {}
+    }
+    let tx = postgres::begin().await?;
+    if events::first_time(&tx, &event).await? {
+        postgres::execute_in(
+            &tx,
+            "insert into effects values ($1, $2, $3)",
+            params![what, event.attempt, previous],
+        )
+        .await?;
+        postgres::commit(tx).await?;
+    }
+    Ok(())
+}
+
+async fn effects() -> Result<Json<Vec<Value>>, Problem> {
+    for table in TABLES {
+        postgres::execute(table, vec![]).await?;
+    }
+    let rows = postgres::fetch(
+        "select what, attempt, previous from effects order by what",
+        vec![],
+    )
+    .await?;
+    let effect = |mut row: postgres::Row| json!([row.text(0), row.int(1), row.opt_text(2)]);
+    Ok(Json(rows.into_iter().map(effect).collect()))
+}
+
+async fn misbehave(Path(how): Path<String>) -> String {
+    match how.as_str() {
+        "trap" => panic!("as asked"),
+        "spin" => spin(),
+        "grow" => grow(),
+        "wait" => wait().await,
+        "flood" => flood(),
+        _ => {}
+    }
+    "survived".to_owned()
+}
+
+fn spin() {
+    let mut x = 0u64;
+    loop {
+        x = std::hint::black_box(x.wrapping_add(1));
+    }
+}
+
+fn grow() {
+    let mut hoard: Vec<Vec<u8>> = Vec::new();
+    loop {
+        hoard.push(vec![1; 1 << 20]);
+        std::hint::black_box(&hoard);
+    }
+}
+
+async fn wait() {
+    guest::wasip3::clocks::monotonic_clock::wait_for(60_000_000_000).await;
+}
+
+fn flood() {
+    for _ in 0..20_000 {
+        eprintln!("INFO a line that fills the log with nothing of any use to anybody at all");
+    }
+}
