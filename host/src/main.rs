@@ -56,6 +56,9 @@ struct Place {
 }
 
 fn main() -> ExitCode {
+    // Reads FAILPOINTS; without the feature there is nothing to read.
+    #[cfg(feature = "failpoints")]
+    let _scenario = fail::FailScenario::setup();
     match run(Cli::parse().command) {
         Ok(code) => code,
         Err(message) => {

@@ -1,0 +1,260 @@
+//! The host dies at a named step of upload → processed → notes → the other services' context, and
+//! the next one finishes what it left: nothing lost, nothing doubled.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use corpus::samples::BIOLOGY;
+use serde_json::Value;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{Connection, Row};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::harness::{PATIENCE, TestHost, data_dir, target};
+
+/// Each is passed several times by one document: by the upload, by each consumer.
+const STEPS: &[&str] = &[
+    "postgres::before_commit",
+    "postgres::after_commit",
+    "relay::before_send",
+    "relay::after_send",
+    "relay::after_commit",
+    "inbox::claimed",
+    "inbox::before_settle",
+    "inbox::after_settle",
+];
+
+struct Host {
+    child: Child,
+    base: String,
+}
+
+/// The real binary; answers once it listens. `FAILPOINTS` as the `fail` crate reads it.
+async fn start(folder: &Path, failpoints: &str) -> Host {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lectern"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(folder)
+        .env("LECTERN_COMPONENTS", target().join("components"))
+        .env("FAILPOINTS", failpoints)
+        .env_remove("LECTERN_LOG")
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut printed = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if let Some((_, base)) = line.split_once("listening on ") {
+            let base = base.to_owned();
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Host { child, base };
+        }
+        printed.push_str(&line);
+        printed.push('\n');
+    }
+    panic!("the host did not start:\n{printed}");
+}
+
+impl Host {
+    async fn upload(&self) -> Option<String> {
+        let file = reqwest::multipart::Part::bytes(BIOLOGY.as_bytes().to_vec()).file_name("a.txt");
+        let form = reqwest::multipart::Form::new()
+            .part("file", file)
+            .text("user_id", "alice");
+        let sent = reqwest::Client::new()
+            .post(format!("{}/upload", self.base))
+            .multipart(form)
+            .send()
+            .await;
+        let body: Value = sent.ok()?.json().await.ok()?;
+        body["document_id"].as_str().map(ToOwned::to_owned)
+    }
+
+    async fn status(&self, id: &str) -> Option<Value> {
+        let url = format!("{}/document/{id}", self.base);
+        let body: Value = reqwest::get(url).await.ok()?.json().await.ok()?;
+        Some(body["status"].clone())
+    }
+
+    async fn stop(mut self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .expect("the host stops");
+        assert!(ended.unwrap().success());
+    }
+}
+
+async fn database(folder: &Path) -> PgConnection {
+    let home = folder.join("postgres");
+    let password = std::fs::read_to_string(home.join("password")).unwrap();
+    let options = PgConnectOptions::new_without_pgpass()
+        .socket(home.join("socket"))
+        .username("lectern")
+        .password(&password)
+        .database("lectern");
+    PgConnection::connect_with(&options).await.unwrap()
+}
+
+/// How often each event took effect, by consumer and topic.
+async fn effects(connection: &mut PgConnection) -> Vec<(String, i64)> {
+    let rows = sqlx::query(
+        "select 'documents ' || topic, count(*) from documents.inbox group by 1 union all \
+         select 'chat ' || topic, count(*) from chat.inbox group by 1 union all \
+         select 'quiz ' || topic, count(*) from quiz.inbox group by 1 order by 1",
+    );
+    let rows = rows.fetch_all(connection).await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+async fn count(connection: &mut PgConnection, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
+}
+
+/// Nothing waits any more.
+async fn settled(connection: &mut PgConnection) {
+    let waiting = async {
+        loop {
+            let sql = "select (select count(*) from lectern.outbox) + (select count(*) from lectern.inbox)";
+            if count(connection, sql).await == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .expect("every event is handled");
+}
+
+/// Answers whether the host came so far as to die.
+async fn dies_and_recovers(step: &str, nth: usize) -> bool {
+    let folder = data_dir();
+    let mut doomed = start(folder.path(), &format!("{step}={nth}*off->return")).await;
+    let uploaded = doomed.upload().await;
+    // It dies at the step, or never comes so far.
+    let done = async {
+        if let Some(id) = &uploaded {
+            while doomed
+                .status(id)
+                .await
+                .is_some_and(|status| status == "processing")
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, done)
+        .await
+        .expect("the document is done or the host is dead");
+    let died = doomed.child.try_wait().unwrap().is_some();
+    let _ = doomed.child.kill().await;
+
+    let host = start(folder.path(), "").await;
+    let mut connection = database(folder.path()).await;
+    settled(&mut connection).await;
+    let documents = count(&mut connection, "select count(*) from documents.documents").await;
+    let completed = count(
+        &mut connection,
+        "select count(*) from documents.documents where status = 'completed'",
+    )
+    .await;
+    assert!(
+        documents >= i64::from(uploaded.is_some()),
+        "{step} {nth}: an accepted document is lost"
+    );
+    assert_eq!(
+        completed, documents,
+        "{step} {nth}: a document is not finished"
+    );
+    assert_eq!(
+        count(&mut connection, "select count(*) from lectern.dead_letters").await,
+        0,
+        "{step} {nth}"
+    );
+    let expected: Vec<(String, i64)> = [
+        "chat document.processed",
+        "documents document.uploaded",
+        "quiz document.processed",
+    ]
+    .iter()
+    .filter(|_| documents > 0)
+    .map(|what| ((*what).to_owned(), documents))
+    .collect();
+    assert_eq!(
+        effects(&mut connection).await,
+        expected,
+        "{step} {nth} died={died}"
+    );
+    for sql in [
+        "select count(*) from chat.shelf",
+        "select count(*) from quiz.shelf where terms <> '[]'",
+    ] {
+        assert_eq!(
+            count(&mut connection, sql).await,
+            documents,
+            "{step} {nth}: {sql}"
+        );
+    }
+    connection.close().await.unwrap();
+    host.stop().await;
+    died
+}
+
+#[tokio::test]
+async fn a_host_that_dies_at_any_step_loses_and_doubles_nothing() {
+    for step in STEPS {
+        for nth in 0..4 {
+            let died = dies_and_recovers(step, nth).await;
+            assert!(died || nth > 0, "{step} is never passed");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_killed_at_any_moment_loses_and_doubles_nothing() {
+    for milliseconds in [0, 5, 10, 20, 40, 80, 160] {
+        let folder = data_dir();
+        let mut doomed = start(folder.path(), "").await;
+        let id = doomed.upload().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        doomed.child.kill().await.unwrap();
+        let host = start(folder.path(), "").await;
+        let mut connection = database(folder.path()).await;
+        settled(&mut connection).await;
+        assert_eq!(
+            host.status(&id).await.unwrap(),
+            "completed",
+            "{milliseconds} ms"
+        );
+        assert_eq!(
+            effects(&mut connection)
+                .await
+                .iter()
+                .map(|(_, n)| *n)
+                .collect::<Vec<_>>(),
+            [1, 1, 1]
+        );
+        connection.close().await.unwrap();
+        host.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn two_hosts_cannot_share_a_data_directory() {
+    let host = TestHost::start().await;
+    let second = Command::new(env!("CARGO_BIN_EXE_lectern"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(host.folder())
+        .env("LECTERN_COMPONENTS", target().join("components"))
+        .output()
+        .await
+        .unwrap();
+    assert!(!second.status.success());
+    assert!(String::from_utf8_lossy(&second.stderr).contains("in use by another host"));
+    host.stop().await;
+}

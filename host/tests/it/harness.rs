@@ -1,0 +1,319 @@
+//! A host in this process, on a port and a data directory of its own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use host::assemble::{self, Running};
+use host::config::Config;
+use host::gateway::{self, Gateway};
+use reqwest::multipart::{Form, Part};
+use reqwest::{Method, Response};
+use serde_json::Value;
+use sqlx::Connection;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Longer than anything here takes on a slow machine; nothing waits it out when all is well.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct TestHost {
+    pub(crate) base: String,
+    folder: TempDir,
+    client: reqwest::Client,
+    running: Running,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    async fn read(response: Response) -> Self {
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let text = response.text().await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Self {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    /// The error's code, after checking the contract's form.
+    #[track_caller]
+    pub(crate) fn code(&self) -> (u16, &str) {
+        let Self { status, body, .. } = self;
+        assert!(
+            body["error"].is_string() && body["timestamp"].is_string(),
+            "{status} {body}"
+        );
+        assert!(body["request_id"].is_string(), "{status} {body}");
+        (*status, body["code"].as_str().unwrap())
+    }
+
+    #[track_caller]
+    pub(crate) fn ok(self) -> Value {
+        assert!(
+            (200..300).contains(&self.status),
+            "{} {}",
+            self.status,
+            self.body
+        );
+        self.body
+    }
+}
+
+pub(crate) fn target() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")
+}
+
+/// A folder that the database's user can walk into, with what is compiled once for all tests.
+pub(crate) fn data_dir() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), open).unwrap();
+    let compiled = std::path::absolute(target().join("test-compiled")).unwrap();
+    std::fs::create_dir_all(&compiled).unwrap();
+    std::os::unix::fs::symlink(compiled, folder.path().join("compiled")).unwrap();
+    folder
+}
+
+pub(crate) fn config(folder: &Path, components: &str) -> Config {
+    let components = target().join(components);
+    assert!(
+        components.is_dir(),
+        "{} is missing: run `just components`",
+        components.display()
+    );
+    Config {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        data_dir: folder.to_owned(),
+        components,
+        compiled: folder.join("compiled"),
+        database: None,
+        llm: None,
+        jwt_secret: None,
+        unused: vec![],
+    }
+}
+
+impl TestHost {
+    /// The platform's own components, in development mode, without a language model.
+    pub(crate) async fn start() -> Self {
+        Self::with("components", |_| {}).await
+    }
+
+    /// The probe alone.
+    pub(crate) async fn probe() -> Self {
+        Self::with("test-components", |_| {}).await
+    }
+
+    pub(crate) async fn with(components: &str, change: impl FnOnce(&mut Config)) -> Self {
+        let folder = data_dir();
+        let mut config = config(folder.path(), components);
+        change(&mut config);
+        Self::on(folder, config).await
+    }
+
+    async fn on(folder: TempDir, config: Config) -> Self {
+        let listener = TcpListener::bind(config.listen).await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let running = assemble::assemble(&config).await.unwrap();
+        let gateway = Arc::new(Gateway::new(running.platform.clone(), config.jwt_key()));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            gateway::serve(listener, gateway, stopped, PATIENCE).await;
+        });
+        Self {
+            base,
+            folder,
+            client: reqwest::Client::new(),
+            running,
+            stop,
+            serving,
+        }
+    }
+
+    pub(crate) async fn stop(self) {
+        drop(self.end().await);
+    }
+
+    /// Another host on the same data.
+    pub(crate) async fn restart(self) -> Self {
+        let folder = self.end().await;
+        let config = config(folder.path(), "components");
+        Self::on(folder, config).await
+    }
+
+    async fn end(self) -> TempDir {
+        drop(self.client);
+        self.stop.send(()).unwrap();
+        self.serving.await.unwrap();
+        self.running.stop(PATIENCE).await;
+        self.folder
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The first column of each row, as the administrator.
+    pub(crate) async fn sql(&self, statement: &'static str) -> Vec<String> {
+        let home = self.folder.path().join("postgres");
+        let options = sqlx::postgres::PgConnectOptions::new_without_pgpass()
+            .socket(home.join("socket"))
+            .username("lectern")
+            .password(&std::fs::read_to_string(home.join("password")).unwrap())
+            .database("lectern");
+        let mut connection = sqlx::PgConnection::connect_with(&options).await.unwrap();
+        let rows = sqlx::query_scalar(statement)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+        rows
+    }
+
+    /// The database dies under the host.
+    pub(crate) async fn stop_database(&self) {
+        let pid = std::fs::read_to_string(self.folder.path().join("postgres/data/postmaster.pid"))
+            .unwrap();
+        let pid = nix::unistd::Pid::from_raw(pid.lines().next().unwrap().parse().unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+        let gone = async {
+            while self.get("/health").await.status == 200 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, gone)
+            .await
+            .expect("the database stops");
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client
+            .request(method, format!("{}{path}", self.base))
+            .timeout(PATIENCE)
+    }
+
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        Answer::read(request.send().await.unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(self.request(Method::POST, path).json(&body))
+            .await
+    }
+
+    pub(crate) async fn upload(
+        &self,
+        user: &str,
+        filename: &str,
+        bytes: impl Into<Vec<u8>>,
+    ) -> Answer {
+        // The file first, as curl users write it.
+        let file = Part::bytes(bytes.into()).file_name(filename.to_owned());
+        let form = Form::new()
+            .part("file", file)
+            .text("user_id", user.to_owned());
+        self.send(self.request(Method::POST, "/upload").multipart(form))
+            .await
+    }
+
+    /// Uploads, and waits until it is completed or failed.
+    pub(crate) async fn processed(
+        &self,
+        user: &str,
+        filename: &str,
+        bytes: impl Into<Vec<u8>>,
+    ) -> Value {
+        let id = self.upload(user, filename, bytes).await.ok()["document_id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        self.settled(&id).await
+    }
+
+    pub(crate) async fn settled(&self, id: &str) -> Value {
+        let settled = async {
+            loop {
+                let document = self.get(&format!("/document/{id}")).await.ok();
+                if document["status"] != "processing" {
+                    return document;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, settled)
+            .await
+            .expect("the document is processed")
+    }
+}
+
+/// Two pages of text, written for the tests, in the form of a PDF that nothing produced but us.
+pub(crate) fn pdf(pages: &[&str]) -> Vec<u8> {
+    let mut objects = vec!["<< /Type /Catalog /Pages 2 0 R >>".to_owned()];
+    let kids: Vec<String> = (0..pages.len())
+        .map(|at| format!("{} 0 R", 4 + 2 * at))
+        .collect();
+    objects.push(format!(
+        "<< /Type /Pages /Kids [{}] /Count {} >>",
+        kids.join(" "),
+        pages.len()
+    ));
+    objects.push("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_owned());
+    for (at, page) in pages.iter().enumerate() {
+        objects.push(format!(
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents {} 0 R \
+             /Resources << /Font << /F1 3 0 R >> >> >>",
+            5 + 2 * at
+        ));
+        let lines: String = page
+            .lines()
+            .map(|line| {
+                format!(
+                    "({}) Tj 0 -14 Td\n",
+                    line.replace('\\', "\\\\")
+                        .replace('(', "\\(")
+                        .replace(')', "\\)")
+                )
+            })
+            .collect();
+        let content = format!("BT /F1 11 Tf 60 780 Td\n{lines}ET");
+        objects.push(format!(
+            "<< /Length {} >>\nstream\n{content}\nendstream",
+            content.len()
+        ));
+    }
+    let (mut file, mut offsets) = ("%PDF-1.4\n".to_owned(), Vec::new());
+    for (at, object) in objects.iter().enumerate() {
+        offsets.push(file.len());
+        file.push_str(&format!("{} 0 obj\n{object}\nendobj\n", at + 1));
+    }
+    let start = file.len();
+    file.push_str(&format!(
+        "xref\n0 {}\n0000000000 65535 f \n",
+        objects.len() + 1
+    ));
+    for offset in offsets {
+        file.push_str(&format!("{offset:010} 00000 n \n"));
+    }
+    file.push_str(&format!(
+        "trailer\n<< /Size {} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n",
+        objects.len() + 1
+    ));
+    file.into_bytes()
+}

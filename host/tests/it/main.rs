@@ -1,0 +1,15 @@
+//! The platform as its users see it: the real host, the real components in the real sandbox, a real
+//! PostgreSQL. Wants `just components` first.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test's helpers fail like the test itself"
+)]
+
+mod bad_input;
+mod crash;
+mod gateway;
+mod harness;
+mod learner;
+mod model;
+mod sandbox;
