@@ -339,6 +339,9 @@ impl Running {
             );
         }
         self.relay.abort();
+        for revision in self.platform.routes().components() {
+            revision.retire();
+        }
         for pool in &self.pools {
             pool.close().await;
         }

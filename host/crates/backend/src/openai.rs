@@ -1,5 +1,5 @@
 //! Any server that speaks OpenAI's chat completions: OpenRouter by default, Ollama, llama.cpp and so
-//! on by base URL. https://platform.openai.com/docs/api-reference/chat
+//! on by base URL. <https://platform.openai.com/docs/api-reference/chat>
 
 mod wire;
 

@@ -2,6 +2,7 @@
 //! not linked.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use wasmtime::component::{InstancePre, Linker};
 use wasmtime_wasi_http::handler::ProxyPre;
@@ -98,6 +99,7 @@ impl Component {
         let events = event_handler::GuestIndices::new(&instance_pre).ok();
         exported(&manifest, http.is_some(), events.is_some())?;
         let template = Arc::new(Template {
+            retired: AtomicBool::new(false),
             manifest,
             capabilities,
         });

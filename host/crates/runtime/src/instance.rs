@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -160,7 +161,11 @@ impl WorkerState for Worker {
 
     fn drop(&self, store: Store<State>, result: Result<(), wasmtime::Error>) {
         drop(store);
-        if let Err(error) = result {
+        // A runtime that shuts down drops idle instances, which look as if they had panicked.
+        let retired = self.template.retired.load(Ordering::Relaxed);
+        if let Err(error) = result
+            && !retired
+        {
             let service = &self.template.manifest.name;
             let why = self.verdict.error(&error);
             tracing::error!(%service, cause = %cause(&error), "an instance ended: {why}");

@@ -72,6 +72,12 @@ impl Revision {
         &self.digest
     }
 
+    /// The end of its service: it takes no more turns.
+    pub fn retire(&self) {
+        self.turns.close();
+        self.template.retired.store(true, Ordering::Relaxed);
+    }
+
     /// Waits for a turn, unless as many wait already as may.
     pub async fn turn(&self) -> Result<Turn, CallError> {
         if let Ok(permit) = self.turns.clone().try_acquire_owned() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use capability::ComponentName;
 use capability::blobs::Blobs;
@@ -37,6 +38,8 @@ pub struct Capabilities {
 
 /// A component's part in every state, made once.
 pub(crate) struct Template {
+    /// No more is asked of it: what still idles may be ended in any way.
+    pub(crate) retired: AtomicBool,
     pub(crate) manifest: Manifest,
     pub(crate) capabilities: Capabilities,
 }
