@@ -32,6 +32,9 @@ run *ARGS: build
 
 # Runs all tests: the domain natively, the contract suites, the platform through real wasm.
 test: setup components
+    # The variables of a deployment are not the tests'.
+    unset DB_HOST DB_PORT DB_NAME DB_USER DB_PASSWORD JWT_SECRET_KEY LECTERN_COMPONENTS LECTERN_LOG \
+        OPENROUTER_API_KEY OPENROUTER_BASE_URL OPENROUTER_MODEL; \
     cargo test --locked --workspace --features host/failpoints
 
 # The domain tests alone: no wasm, no database, seconds.

@@ -79,5 +79,5 @@ async fn send(address: SocketAddr, size: usize) {
         .body(Body::from_stream(parts))
         .unwrap();
     let response = connect(address).await.send_request(request).await.unwrap();
-    assert_eq!(response.status(), 201, "see target/bench.log");
+    assert_eq!(response.status(), 202, "see target/bench.log");
 }
