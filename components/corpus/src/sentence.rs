@@ -100,21 +100,35 @@ fn push<'a>(offset: usize, text: &'a str, found: &mut Vec<Sentence<'a>>) {
     }
 }
 
-/// A sentence for reading: wrapped lines joined, words divided at a line's end made whole.
+/// A bullet is the list's, not the sentence's.
+const BULLETS: [char; 5] = ['•', '◦', '▪', '‣', '·'];
+
+/// What follows a hyphen that stands for a word to come, as in "pre- and postwar".
+const CONJUNCTIONS: [&str; 12] = [
+    "and", "or", "to", "nor", "und", "oder", "bis", "et", "ou", "y", "o", "e",
+];
+
+/// A sentence for reading: wrapped lines joined, words divided at a line's end made whole, whether
+/// the line's end is still there or the file's reader has made it a space.
 pub fn unwrap_lines(text: &str) -> String {
     let mut whole = String::with_capacity(text.len());
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    for word in text
+        .trim_start()
+        .trim_start_matches(BULLETS)
+        .split_whitespace()
+    {
         let divided = whole.ends_with('-')
             && whole.trim_end_matches('-').ends_with(char::is_lowercase)
-            && line.starts_with(char::is_lowercase);
+            && word.starts_with(char::is_lowercase)
+            && !CONJUNCTIONS.contains(&word);
         if divided {
             whole.pop();
         } else if !whole.is_empty() {
             whole.push(' ');
         }
-        whole.push_str(line);
+        whole.push_str(word);
     }
-    whole.split_whitespace().collect::<Vec<_>>().join(" ")
+    whole
 }
 
 #[cfg(test)]
@@ -166,6 +180,14 @@ mod tests {
         assert_eq!(
             unwrap_lines("the Franco-\nPrussian war"),
             "the Franco- Prussian war"
+        );
+    }
+
+    #[test]
+    fn a_word_divided_in_a_line_that_is_no_more_is_whole_again() {
+        assert_eq!(
+            unwrap_lines("• It might auto- matically upgrade pre- and post-war systems."),
+            "It might automatically upgrade pre- and post-war systems."
         );
     }
 
