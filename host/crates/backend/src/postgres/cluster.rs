@@ -1,28 +1,31 @@
 //! A private PostgreSQL: a cluster of the installed server's own programs, in the data directory, on
-//! a unix socket, with a generated password. It is recovered after a kill and stopped with the host.
+//! a unix socket, with a generated password. It is recovered after a kill, started again when it
+//! dies, and stopped with the host.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown};
+mod postmaster;
+
+use std::fs::{self, File, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, fchown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, User, geteuid};
+use nix::unistd::{User, geteuid};
+use postmaster::{Keeper, Server, running};
 use rand::distr::{Alphanumeric, SampleString};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use sha2::{Digest, Sha256};
-use sqlx::{Connection, PgConnection};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::Config;
 
 /// The database all components share.
 const DATABASE: &str = "lectern";
 const ADMINISTRATOR: &str = "lectern";
-/// A crash recovery can take a while; a healthy start takes a fraction of a second.
-const START: Duration = Duration::from_secs(60);
-const STOP: Duration = Duration::from_secs(30);
+const PASSWORD: usize = 40;
 /// A socket's path has 107 bytes at most (unix(7)), of which `.s.PGSQL.5432` takes 14.
 const SOCKET_FOLDER: usize = 90;
 
@@ -41,6 +44,12 @@ pub enum ClusterError {
         "PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` to run it as"
     )]
     NoUser,
+    /// The cluster is there, and what opens it is not.
+    #[error(
+        "the cluster's password in {} is lost: put it back, or remove the folder to begin anew without its data",
+        .0.display()
+    )]
+    PasswordLost(PathBuf),
     /// A program of PostgreSQL's failed.
     #[error("{program} failed: {message}")]
     Program {
@@ -59,11 +68,18 @@ pub enum ClusterError {
     },
 }
 
-/// A running private cluster.
+/// A running private cluster, kept running until it is stopped.
 pub struct Cluster {
     config: Config,
     data: PathBuf,
     version: String,
+    keeping: Option<Keeping>,
+}
+
+/// The task that keeps the server running, and what ends it.
+struct Keeping {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Keeper>,
 }
 
 /// Where the programs are, and who is to run them.
@@ -148,10 +164,40 @@ impl Installation {
 
     fn make_folder(&self, path: &Path) -> Result<(), ClusterError> {
         fs::create_dir_all(path).map_err(io(path))?;
-        if let Some(user) = &self.user {
-            chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).map_err(io(path))?;
-        }
+        self.give(path)?;
         fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(io(path))
+    }
+
+    /// To the database's user.
+    fn give(&self, path: &Path) -> Result<(), ClusterError> {
+        match &self.user {
+            Some(user) => {
+                chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).map_err(io(path))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whole and the database user's alone, or not at all.
+    fn write_private(&self, path: &Path, text: &str) -> std::io::Result<()> {
+        let beside = path.with_extension("new");
+        match fs::remove_file(&beside) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&beside)?;
+        if let Some(user) = &self.user {
+            fchown(&file, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+        }
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        path.parent()
+            .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     }
 
     /// Whether the user can walk down to that folder.
@@ -200,10 +246,12 @@ impl Cluster {
         let installation = Installation::find()?;
         let home = home(data_dir)?;
         let data = home.join("data");
-        let password = password(&home, &installation)?;
-        if !data.join("PG_VERSION").exists() {
-            initialise(&installation, &home, &data, &password)?;
+        let exists = data.join("PG_VERSION").exists();
+        let password = password(&home, &installation, exists)?;
+        if !exists {
+            initialise(&installation, &home, &data)?;
         }
+        let data = fs::canonicalize(&data).map_err(io(&data))?;
         let socket = socket_folder(&home);
         installation.make_folder(&socket)?;
         let config = Config {
@@ -213,15 +261,21 @@ impl Cluster {
             user: ADMINISTRATOR.into(),
             password,
         };
-        let launch = || match running(&data) {
-            Some(_) => Ok(()),
-            None => launch(&installation, &home, &data, &socket),
-        };
-        let version = await_server(&config, &home, launch).await?;
+        let mut keeper = Keeper::new(Server {
+            installation,
+            config: config.clone(),
+            log: home.join("server.log"),
+            data: data.clone(),
+            socket,
+        });
+        let version = keeper.bring_up().await?;
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(keeper.keep(stopped));
         Ok(Self {
             config,
             data,
             version,
+            keeping: Some(Keeping { stop, task }),
         })
     }
 
@@ -241,14 +295,14 @@ impl Cluster {
     }
 
     /// Stops it with a checkpoint (PostgreSQL's "fast" shutdown) and waits until it is down.
-    pub async fn stop(self) {
-        let Some(pid) = running(&self.data) else {
+    pub async fn stop(mut self) {
+        let Some(Keeping { stop, task }) = self.keeping.take() else {
             return;
         };
-        let _ = kill(pid, Signal::SIGINT);
-        let started = Instant::now();
-        while running(&self.data).is_some() && started.elapsed() < STOP {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        // A task that is gone has nobody to tell; the server goes with the cluster's drop.
+        let _ = stop.send(());
+        if let Ok(keeper) = task.await {
+            keeper.stop().await;
         }
     }
 }
@@ -256,40 +310,65 @@ impl Cluster {
 /// Only when nobody called [`Cluster::stop`]: a panicking test must not leave a server behind.
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if let Some(keeping) = self.keeping.take() {
+            keeping.task.abort();
+        }
         if let Some(pid) = running(&self.data) {
             let _ = kill(pid, Signal::SIGINT);
         }
     }
 }
 
-/// The administrator's password, generated once and readable by the host's user alone.
-fn password(home: &Path, installation: &Installation) -> Result<SecretString, ClusterError> {
-    let file = home.join("password");
-    if let Ok(password) = fs::read_to_string(&file) {
-        return Ok(password.into());
-    }
+/// The administrator's password, generated once and readable by the database's user alone.
+fn password(
+    home: &Path,
+    installation: &Installation,
+    exists: bool,
+) -> Result<SecretString, ClusterError> {
     installation.make_folder(home)?;
-    let password = Alphanumeric.sample_string(&mut rand::rng(), 40);
-    fs::write(&file, &password).map_err(io(&file))?;
-    fs::set_permissions(&file, Permissions::from_mode(0o600)).map_err(io(&file))?;
-    if let Some(user) = &installation.user {
-        chown(&file, Some(user.uid.as_raw()), Some(user.gid.as_raw())).map_err(io(&file))?;
+    let file = home.join("password");
+    match fs::read_to_string(&file) {
+        Ok(password) if password.len() == PASSWORD => {
+            installation.give(&file)?;
+            return Ok(password.into());
+        }
+        Err(e) if e.kind() != ErrorKind::NotFound => return Err(io(&file)(e)),
+        // Short or missing: the host was killed before it made a cluster with it.
+        _ if exists => return Err(ClusterError::PasswordLost(file)),
+        _ => {}
     }
+    let password = Alphanumeric.sample_string(&mut rand::rng(), PASSWORD);
+    installation
+        .write_private(&file, &password)
+        .map_err(io(&file))?;
     Ok(password.into())
 }
 
-/// Beside first, then renamed, so that a kill in the middle leaves nothing that looks like a cluster.
-fn initialise(
-    installation: &Installation,
-    home: &Path,
-    data: &Path,
-    password: &SecretString,
-) -> Result<(), ClusterError> {
-    let unfinished = home.join("unfinished");
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished).map_err(io(&unfinished))?;
+/// What a killed host left half made, and what is in the way of a cluster without being one.
+fn sweep(home: &Path, data: &Path) -> Result<(), ClusterError> {
+    for entry in fs::read_dir(home).map_err(io(home))?.flatten() {
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with("unfinished") {
+            // An orphaned initdb may still write there; the next start tries again.
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
-    debug_assert!(!password.expose_secret().is_empty());
+    if data.exists() {
+        let aside = home.join(format!("incomplete-{}", random_name()));
+        fs::rename(data, &aside).map_err(io(data))?;
+    }
+    Ok(())
+}
+
+fn random_name() -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), 8)
+}
+
+/// Beside first, then renamed, so that a kill in the middle leaves nothing that looks like a
+/// cluster; in a folder of its own, as a killed host's initdb may outlive it.
+fn initialise(installation: &Installation, home: &Path, data: &Path) -> Result<(), ClusterError> {
+    sweep(home, data)?;
+    let unfinished = home.join(format!("unfinished-{}", random_name()));
     let output = installation
         .command("initdb")
         .args([
@@ -320,103 +399,6 @@ fn socket_folder(home: &Path) -> PathBuf {
         near
     } else {
         std::env::temp_dir().join(format!("lectern-{}", short_hash(home)))
-    }
-}
-
-/// The postmaster's process id, where one runs on that folder.
-fn running(data: &Path) -> Option<Pid> {
-    let file = fs::read_to_string(data.join("postmaster.pid")).ok()?;
-    let pid = Pid::from_raw(file.lines().next()?.trim().parse().ok()?);
-    // Signal 0 only asks; a zombie child of ours that was never waited for is not running.
-    kill(pid, None).ok()?;
-    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let zombie = state
-        .rsplit(')')
-        .next()
-        .is_some_and(|rest| rest.trim_start().starts_with('Z'));
-    let is_postgres = state.is_empty() || state.contains("(postgres)");
-    (!zombie && is_postgres).then_some(pid)
-}
-
-fn launch(
-    installation: &Installation,
-    home: &Path,
-    data: &Path,
-    socket: &Path,
-) -> Result<(), ClusterError> {
-    let log = home.join("server.log");
-    let file = fs::File::create(&log).map_err(io(&log))?;
-    let errors = file.try_clone().map_err(io(&log))?;
-    installation
-        .command("postgres")
-        .arg("-D")
-        .arg(data)
-        .args(["-c", "listen_addresses="])
-        .args([
-            "-c",
-            &format!("unix_socket_directories={}", socket.display()),
-        ])
-        .args(["-c", "max_connections=200", "-c", "shared_buffers=64MB"])
-        // Ends a statement whose client is gone, as a killed host's.
-        .args(["-c", "client_connection_check_interval=1s"])
-        .stdout(file)
-        .stderr(errors)
-        .spawn()
-        .map(|mut child| {
-            // Waits for it, so that it leaves no zombie.
-            std::thread::spawn(move || child.wait());
-        })
-        .map_err(io(&installation.bin.join("postgres")))
-}
-
-/// Answers the server's version once the database exists. Launches whenever no server runs: the one
-/// that was found may have been on its way out.
-async fn await_server(
-    config: &Config,
-    home: &Path,
-    launch: impl Fn() -> Result<(), ClusterError>,
-) -> Result<String, ClusterError> {
-    let maintenance = config.options().database("postgres");
-    let started = Instant::now();
-    loop {
-        launch()?;
-        match PgConnection::connect_with(&maintenance).await {
-            Ok(mut connection) => {
-                return make_database(&mut connection).await.map_err(program_failed);
-            }
-            Err(error) if started.elapsed() > START => {
-                let log = fs::read_to_string(home.join("server.log")).unwrap_or_default();
-                let message = format!("{error}; {}", tail(&log));
-                return Err(ClusterError::Program {
-                    program: "postgres",
-                    message,
-                });
-            }
-            Err(_) => tokio::time::sleep(Duration::from_millis(25)).await,
-        }
-    }
-}
-
-async fn make_database(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
-    let exists: bool =
-        sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
-            .bind(DATABASE)
-            .fetch_one(&mut *connection)
-            .await?;
-    if !exists {
-        sqlx::raw_sql("create database lectern")
-            .execute(&mut *connection)
-            .await?;
-    }
-    sqlx::query_scalar("show server_version")
-        .fetch_one(&mut *connection)
-        .await
-}
-
-fn program_failed(error: sqlx::Error) -> ClusterError {
-    ClusterError::Program {
-        program: "postgres",
-        message: error.to_string(),
     }
 }
 

@@ -44,11 +44,13 @@ impl LocalBlobs {
     /// written.
     pub async fn open(root: &Path) -> Result<Self, Error> {
         let staging = root.join(STAGING);
+        fs::create_dir_all(root).await.map_err(failed)?;
+        close(root).await?;
         match fs::remove_dir_all(&staging).await {
             Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed(e)),
             _ => {}
         }
-        fs::create_dir_all(&staging).await.map_err(failed)?;
+        make_folder(&staging).await?;
         Ok(Self {
             root: root.to_owned(),
         })
@@ -61,12 +63,40 @@ impl LocalBlobs {
 
     async fn place(&self, from: &Path, to: &Path) -> Result<(), Error> {
         if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder).await.map_err(failed)?;
+            make_folder(folder).await?;
             fs::rename(from, to).await.map_err(failed)?;
             sync_folder(folder).await?;
         }
         Ok(())
     }
+}
+
+/// To the host's user alone: what is in it is closed with it, even what an older host left open.
+async fn close(root: &Path) -> Result<(), Error> {
+    #[cfg(unix)]
+    {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        fs::set_permissions(root, mode).await.map_err(failed)?;
+    }
+    #[cfg(not(unix))]
+    let _ = root;
+    Ok(())
+}
+
+async fn make_folder(folder: &Path) -> Result<(), Error> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    builder.mode(0o700);
+    let made = builder.recursive(true).create(folder).await;
+    made.map_err(failed)
+}
+
+async fn make_file(path: &Path) -> Result<File, Error> {
+    let mut options = fs::OpenOptions::new();
+    #[cfg(unix)]
+    options.mode(0o600);
+    let made = options.write(true).create_new(true).open(path).await;
+    made.map_err(failed)
 }
 
 async fn sync_folder(folder: &Path) -> Result<(), Error> {
@@ -155,7 +185,7 @@ impl Blobs for LocalBlobs {
             .root
             .join(STAGING)
             .join(uuid::Uuid::new_v4().to_string());
-        let mut file = File::create_new(&path).await.map_err(failed)?;
+        let mut file = make_file(&path).await?;
         let mut staged = Staged(Some(path.clone()));
         let size = write(&mut file, data, limit).await?;
         self.place(&path, &self.path(key)).await?;
@@ -226,6 +256,46 @@ mod tests {
             .unwrap()
             .count();
         assert_eq!(left, 0, "something is left half written");
+    }
+
+    #[cfg(unix)]
+    fn check_closed(path: &Path) {
+        use std::os::unix::fs::PermissionsExt;
+        let found = std::fs::metadata(path).unwrap();
+        let mode = if found.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(
+            found.permissions().mode() & 0o777,
+            mode,
+            "{}",
+            path.display()
+        );
+        if found.is_dir() {
+            for entry in std::fs::read_dir(path).unwrap() {
+                check_closed(&entry.unwrap().path());
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn no_other_user_reads_a_blob() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(folder.path(), open).unwrap();
+        let blobs = LocalBlobs::open(folder.path()).await.unwrap();
+        for key in ["a", "b/c/d"] {
+            let key = Key::parse(key).unwrap();
+            blobs
+                .put(&key, contract::bytes(&["text"]), 10)
+                .await
+                .unwrap();
+        }
+        let from = Key::parse("a").unwrap();
+        blobs
+            .rename(&from, &Key::parse("e/f").unwrap())
+            .await
+            .unwrap();
+        check_closed(folder.path());
     }
 
     #[tokio::test]
