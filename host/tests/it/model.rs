@@ -55,6 +55,8 @@ impl Model {
             base_url: self.base_url.clone(),
             key: Some("secret".to_owned().into()),
             model: "test-model".into(),
+            referer: None,
+            title: None,
         };
         TestHost::with("components", |config| config.llm = Some(llm)).await
     }

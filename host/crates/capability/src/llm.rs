@@ -70,7 +70,7 @@ pub struct Outcome {
 /// A piece of the answer. [`Delta::Done`] comes last, and only when the answer is whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delta {
-    /// The next words.
+    /// The next words, never empty and without U+0000, which no PostgreSQL text takes.
     Text(String),
     /// The end.
     Done(Outcome),
