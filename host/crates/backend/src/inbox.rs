@@ -29,9 +29,13 @@ with next as (
     order by seq limit 1 for update skip locked
 )
 update lectern.inbox i
-set holder = $2, holder_since = $3, attempt = attempt + 1
+set attempt = attempt + (holder is null)::integer, crashes = crashes + (holder is not null)::integer,
+    holder = $2, holder_since = $3
 from next where i.consumer = $1 and i.event_id = next.event_id
-returning i.event_id::text, i.topic, i.key, i.payload::text, i.occurred_at, i.attempt, i.failure";
+returning i.event_id::text, i.topic, i.key, i.payload::text, i.occurred_at, i.attempt, i.crashes, i.broken, i.failure";
+
+/// A host that dies is not the event's fault; one that dies of it again and again is.
+const CRASHES_TO_AN_ATTEMPT: i32 = 20;
 
 /// The database connection that leases are bound to.
 struct Lease {
@@ -136,15 +140,19 @@ impl Shared {
             shared: self.clone(),
             group: group.to_owned(),
             id: event.id.clone(),
+            holder: (pid, since),
             settled: false,
         };
-        let attempt = u32::try_from(row.get::<i32, _>("attempt")).unwrap_or(1);
+        let count = |column| row.get::<i32, _>(column);
+        let deaths = count("crashes") / CRASHES_TO_AN_ATTEMPT;
+        let number = |count: i32| u32::try_from(count).unwrap_or(1);
         let previous = row
             .get::<Option<&str>, _>("failure")
             .and_then(Failure::parse);
         Ok(Some(Delivery {
             event,
-            attempt,
+            attempt: number(count("attempt") + deaths),
+            broken: number(count("broken") + deaths),
             previous,
             settle: Box::new(settle),
         }))
@@ -262,6 +270,8 @@ struct Held {
     shared: Arc<Shared>,
     group: String,
     id: String,
+    /// The lease that it is held by; another host may have taken over since.
+    holder: (i32, OffsetDateTime),
     settled: bool,
 }
 
@@ -285,14 +295,17 @@ impl Held {
             } => {
                 sqlx::query(
                     "update lectern.inbox set holder = null, failure = $3, error = $4, \
+                     broken = broken + ($3 is not null)::integer, \
                      not_before = now() + make_interval(secs => $5) \
-                     where consumer = $1 and event_id = $2::uuid",
+                     where consumer = $1 and event_id = $2::uuid and holder = $6 and holder_since = $7",
                 )
                 .bind(group)
                 .bind(id)
                 .bind(failure.map(Failure::as_str))
                 .bind(error)
                 .bind(after.as_secs_f64())
+                .bind(self.holder.0)
+                .bind(self.holder.1)
                 .execute(&self.shared.pool)
                 .await?;
             }
@@ -336,13 +349,17 @@ impl Drop for Held {
             return;
         }
         let (shared, group, id) = (self.shared.clone(), self.group.clone(), self.id.clone());
+        let (pid, since) = self.holder;
         runtime.spawn(async move {
             // Where this fails, the connection is gone, and the lease with it.
             let _ = sqlx::query(
-                "update lectern.inbox set holder = null where consumer = $1 and event_id = $2::uuid",
+                "update lectern.inbox set holder = null \
+                 where consumer = $1 and event_id = $2::uuid and holder = $3 and holder_since = $4",
             )
             .bind(group)
             .bind(id)
+            .bind(pid)
+            .bind(since)
             .execute(&shared.pool)
             .await;
             shared.tick();

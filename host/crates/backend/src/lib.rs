@@ -4,6 +4,7 @@ pub mod inbox;
 pub mod openai;
 pub mod outbox;
 pub mod postgres;
+pub mod revisions;
 
 /// A named point where the fault tests kill the host: aborts on the spot, as SIGKILL would, where
 /// `FAILPOINTS` says so. Compiled out without the feature `failpoints`.

@@ -32,8 +32,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// As the administrator: names that are not qualified mean PostgreSQL's own and nobody else's, or
+    /// a component's role could have its function called with the administrator's rights
+    /// (CVE-2018-1058).
     fn options(&self) -> PgConnectOptions {
         self.options_as(&self.user, self.password.expose_secret())
+            .options([("search_path", "pg_catalog")])
     }
 
     fn options_as(&self, user: &str, password: &str) -> PgConnectOptions {

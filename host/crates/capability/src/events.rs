@@ -161,8 +161,10 @@ pub trait Subscription: Send {
 pub struct Delivery {
     /// What was published.
     pub event: Event,
-    /// 1 at first.
+    /// 1 at first. An attempt that ended with its host does not count.
     pub attempt: u32,
+    /// Of the attempts before, those whose handler could not say how they ended.
+    pub broken: u32,
     /// How the attempt before ended, when its handler could not say.
     pub previous: Option<Failure>,
     /// Tells the broker what became of it.

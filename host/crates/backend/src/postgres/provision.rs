@@ -2,7 +2,6 @@
 //! role owns, and the component's migrations.
 
 use std::borrow::Cow;
-use std::path::Path;
 use std::time::Duration;
 
 use capability::ComponentName;
@@ -14,16 +13,29 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, SqlSafeStr};
 
 use super::{ComponentPool, Config, failed};
+use crate::revisions::MigrationFile;
 
 /// The one lock that provisioning hosts take in turn (`lectern` in ASCII).
 const LOCK: i64 = 0x006c_6563_7465_726e;
 const ACQUIRE: Duration = Duration::from_secs(5);
 
-const PLATFORM: &[(i64, &str, &str)] = &[(
-    1,
-    "create event tables",
-    include_str!("../../../../../migrations/platform/0001_create_event_tables.sql"),
-)];
+const PLATFORM: &[(i64, &str, &str)] = &[
+    (
+        1,
+        "create event tables",
+        include_str!("../../../../../migrations/platform/0001_create_event_tables.sql"),
+    ),
+    (
+        2,
+        "create revisions",
+        include_str!("../../../../../migrations/platform/0002_create_revisions.sql"),
+    ),
+    (
+        3,
+        "count failures",
+        include_str!("../../../../../migrations/platform/0003_count_failures.sql"),
+    ),
+];
 
 /// Why the database is not ready.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +69,7 @@ pub enum ProvisionError {
 }
 
 /// How a component's pool is made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PoolLimits {
     /// Connections at most.
     pub connections: u32,
@@ -78,24 +90,47 @@ pub async fn platform(config: &Config) -> Result<PgPool, ProvisionError> {
         .await
         .map_err(connect)?;
     let mut connection = pool.acquire().await.map_err(connect)?;
-    locked(&mut connection, config, async |connection| {
+    lock(&mut connection, config).await?;
+    let made = platform_tables(&mut connection, config).await;
+    unlock(&mut connection, config).await?;
+    made?;
+    Ok(pool)
+}
+
+async fn platform_tables(
+    connection: &mut PgConnection,
+    config: &Config,
+) -> Result<(), ProvisionError> {
+    let make = "create schema if not exists lectern";
+    run(connection, config, "make the schema `lectern`", make).await?;
+    // The default before PostgreSQL 15 lets every role put functions and tables there.
+    for closed in [
+        "revoke create on schema public from public",
+        &format!(
+            "revoke temporary on database \"{}\" from public",
+            config.database.replace('"', "\"\"")
+        ),
+    ] {
+        let attempt = format!(
+            "do $$ begin {closed}; exception when insufficient_privilege or invalid_schema_name then null; end $$"
+        );
         run(
             connection,
             config,
-            "make the schema `lectern`",
-            "create schema if not exists lectern",
+            "close the database to other roles",
+            &attempt,
         )
         .await?;
-        let mut migrator = Migrator::with_migrations(PLATFORM.iter().map(embedded).collect());
-        migrator.dangerous_set_table_name("lectern.migrations");
-        migrator.set_locking(false);
-        migrator
-            .run(&mut *connection)
-            .await
-            .map_err(|e| migrate_failed("lectern", e))
-    })
-    .await?;
-    Ok(pool)
+    }
+    let mut migrator = Migrator::with_migrations(PLATFORM.iter().map(embedded).collect());
+    migrator.dangerous_set_table_name("lectern.migrations");
+    // A host of an older version may share the database with a newer one.
+    migrator.set_ignore_missing(true);
+    migrator.set_locking(false);
+    migrator
+        .run(connection)
+        .await
+        .map_err(|e| migrate_failed("lectern", e))
 }
 
 fn embedded((version, description, sql): &(i64, &'static str, &'static str)) -> Migration {
@@ -108,6 +143,19 @@ fn embedded((version, description, sql): &(i64, &'static str, &'static str)) -> 
     )
 }
 
+/// From a file such as `0001_create_sessions.sql`.
+fn migration(file: &MigrationFile) -> Migration {
+    let stem = file.name.trim_end_matches(".sql");
+    let (number, words) = stem.split_once('_').unwrap_or((stem, ""));
+    Migration::new(
+        number.parse().unwrap_or_default(),
+        Cow::Owned(words.replace('_', " ")),
+        MigrationType::Simple,
+        AssertSqlSafe(file.sql.clone()).into_sql_str(),
+        false,
+    )
+}
+
 fn migrate_failed(component: &str, source: MigrateError) -> ProvisionError {
     ProvisionError::Migrate {
         component: component.to_owned(),
@@ -115,28 +163,15 @@ fn migrate_failed(component: &str, source: MigrateError) -> ProvisionError {
     }
 }
 
-/// Runs `work` while no other host provisions.
-async fn locked<'c>(
-    connection: &'c mut PgConnection,
-    config: &Config,
-    work: impl AsyncFnOnce(&mut PgConnection) -> Result<(), ProvisionError>,
-) -> Result<(), ProvisionError> {
-    run(
-        connection,
-        config,
-        "take a lock",
-        &format!("select pg_advisory_lock({LOCK})"),
-    )
-    .await?;
-    let done = work(connection).await;
-    run(
-        connection,
-        config,
-        "free a lock",
-        &format!("select pg_advisory_unlock({LOCK})"),
-    )
-    .await?;
-    done
+/// Waits until no other host provisions. Ends with the connection, where nothing else ends it.
+async fn lock(connection: &mut PgConnection, config: &Config) -> Result<(), ProvisionError> {
+    let sql = format!("select pg_advisory_lock({LOCK})");
+    run(connection, config, "take a lock", &sql).await
+}
+
+async fn unlock(connection: &mut PgConnection, config: &Config) -> Result<(), ProvisionError> {
+    let sql = format!("select pg_advisory_unlock({LOCK})");
+    run(connection, config, "free a lock", &sql).await
 }
 
 async fn run(
@@ -246,7 +281,7 @@ pub async fn component(
     config: &Config,
     platform: &PgPool,
     name: &ComponentName,
-    migrations: Option<&Path>,
+    migrations: &[MigrationFile],
     limits: PoolLimits,
 ) -> Result<ComponentPool, ProvisionError> {
     let connect = |source| ProvisionError::Connect {
@@ -256,19 +291,10 @@ pub async fn component(
     let role = role_name(config, name);
     let options = config.options_as(&role, &role_password(config, &role));
     let mut connection = platform.acquire().await.map_err(connect)?;
-    locked(&mut connection, config, async |connection| {
-        for (what, sql) in role_statements(config, name, limits.statement_timeout) {
-            run(connection, config, what, &sql).await?;
-        }
-        if let Some(folder) = migrations {
-            let mut owner = PgConnection::connect_with(&options)
-                .await
-                .map_err(connect)?;
-            migrate(&mut owner, name, folder).await?;
-        }
-        Ok(())
-    })
-    .await?;
+    lock(&mut connection, config).await?;
+    let made = schema(&mut connection, config, name, migrations, limits).await;
+    unlock(&mut connection, config).await?;
+    made?;
     let pool = PgPoolOptions::new()
         .max_connections(limits.connections)
         .acquire_timeout(ACQUIRE)
@@ -276,13 +302,36 @@ pub async fn component(
     Ok(ComponentPool::new(pool, limits.statement_timeout))
 }
 
+/// The component's role, its schema, and what its migrations make there.
+async fn schema(
+    connection: &mut PgConnection,
+    config: &Config,
+    name: &ComponentName,
+    migrations: &[MigrationFile],
+    limits: PoolLimits,
+) -> Result<(), ProvisionError> {
+    for (what, sql) in role_statements(config, name, limits.statement_timeout) {
+        run(connection, config, what, &sql).await?;
+    }
+    if migrations.is_empty() {
+        return Ok(());
+    }
+    let role = role_name(config, name);
+    let options = config.options_as(&role, &role_password(config, &role));
+    let owner = PgConnection::connect_with(&options).await;
+    let mut owner = owner.map_err(|source| ProvisionError::Connect { user: role, source })?;
+    migrate(&mut owner, name, migrations).await
+}
+
 async fn migrate(
     owner: &mut PgConnection,
     name: &ComponentName,
-    folder: &Path,
+    files: &[MigrationFile],
 ) -> Result<(), ProvisionError> {
     let failed = |e| migrate_failed(name.as_str(), e);
-    let mut migrator = Migrator::new(folder).await.map_err(failed)?;
+    let mut migrator = Migrator::with_migrations(files.iter().map(migration).collect());
+    // An older revision, which a rollback brings back, knows less than was run since.
+    migrator.set_ignore_missing(true);
     // One at a time already, and sqlx's own lock is the whole database's.
     migrator.set_locking(false);
     owner

@@ -59,8 +59,9 @@ async fn another_host_takes_over_what_a_dead_one_held() {
         .unwrap()
         .unwrap();
     assert_eq!(
-        (again.event.id.clone(), again.attempt),
-        (held.event.id.clone(), 2)
+        (again.event.id.clone(), again.attempt, again.broken),
+        (held.event.id.clone(), 1, 0),
+        "a host's death is not the event's fault"
     );
     again.settle.settle(Outcome::Done).await.unwrap();
     relay.abort();

@@ -269,3 +269,24 @@ async fn a_message_that_cannot_be_stored_is_refused() {
     }
     server.stop().await;
 }
+
+/// The default before PostgreSQL 15 lets every role put functions into `public`; one of these named
+/// like PostgreSQL's own must not be the one that the host calls (CVE-2018-1058).
+#[tokio::test]
+async fn a_component_s_function_is_never_called_by_the_host() {
+    let server = Server::start().await;
+    let pool = server.component("chat").await;
+    sqlx::query("grant create, usage on schema public to public")
+        .execute(&server.platform)
+        .await
+        .unwrap();
+    let trap =
+        "create function public.upper(name) returns text language sql as $$ select 'theirs' $$";
+    pool.execute(trap, vec![]).await.unwrap();
+    let called: String = sqlx::query_scalar("select upper('a'::name)")
+        .fetch_one(&server.platform)
+        .await
+        .unwrap();
+    assert_eq!(called, "A");
+    server.stop().await;
+}

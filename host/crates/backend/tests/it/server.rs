@@ -48,7 +48,7 @@ impl Server {
             connections: 4,
             statement_timeout,
         };
-        provision::component(self.cluster.config(), &self.platform, &name, None, limits)
+        provision::component(self.cluster.config(), &self.platform, &name, &[], limits)
             .await
             .unwrap()
     }

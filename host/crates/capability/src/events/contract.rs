@@ -95,7 +95,10 @@ pub async fn a_retry_carries_the_failure(broker: &dyn Broker) {
         .await
         .expect("settle");
     let again = next(&mut subscription).await;
-    assert_eq!((again.attempt, again.previous), (2, Some(Failure::Memory)));
+    assert_eq!(
+        (again.attempt, again.broken, again.previous),
+        (2, 1, Some(Failure::Memory))
+    );
     again.settle.settle(Outcome::Done).await.expect("settle");
 }
 
