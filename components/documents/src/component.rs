@@ -3,6 +3,7 @@
 mod http;
 mod process;
 mod store;
+mod text;
 mod upload;
 
 guest::serve!(http::router);

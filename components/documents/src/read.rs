@@ -12,6 +12,8 @@ use crate::sniff::Kind;
 pub const MAX_PAGES: usize = 2_000;
 /// More characters are left out.
 pub const MAX_CHARACTERS: usize = 5_000_000;
+/// More bytes of UTF-8 are left out.
+pub const MAX_BYTES: usize = 12 << 20;
 
 /// What was read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -90,27 +92,37 @@ fn pdf(bytes: &[u8]) -> Result<Reading, Unreadable> {
         _ => ControlFlow::Continue(()),
     });
     outcome.map_err(unreadable)?;
-    let mut reading = collect.0;
+    let mut reading = collect.reading;
     reading.page_count = Some(parser.page_count());
     Ok(reading)
 }
 
 /// Keeps pages while there is room.
 #[derive(Default)]
-struct Collector(Reading, usize);
+struct Collector {
+    reading: Reading,
+    characters: usize,
+    bytes: usize,
+}
 
 impl Collector {
     fn page(&mut self, number: u32, text: &str) -> ControlFlow<()> {
-        let Self(reading, characters) = self;
-        let room = MAX_CHARACTERS - *characters;
-        if reading.document.pages.len() == MAX_PAGES || room == 0 {
-            reading.truncated = true;
+        if self.reading.truncated || self.reading.document.pages.len() == MAX_PAGES {
+            self.reading.truncated = true;
             return ControlFlow::Break(());
         }
-        let text: String = clean(text).take(room).collect();
-        *characters += text.chars().count();
-        reading.truncated |= *characters == MAX_CHARACTERS;
-        reading.document.pages.push(Page { number, text });
+        let mut kept = String::new();
+        for c in clean(text) {
+            self.characters += 1;
+            self.bytes += c.len_utf8();
+            if self.characters > MAX_CHARACTERS || self.bytes > MAX_BYTES {
+                self.reading.truncated = true;
+                break;
+            }
+            kept.push(c);
+        }
+        let text = kept;
+        self.reading.document.pages.push(Page { number, text });
         ControlFlow::Continue(())
     }
 }
@@ -141,7 +153,7 @@ fn text(bytes: &[u8]) -> Reading {
     let mut collect = Collector::default();
     // A full collector breaks; there is nothing left to tell it.
     let _ = collect.page(1, &decoded);
-    collect.0
+    collect.reading
 }
 
 /// By byte order mark, else UTF-8 where it is valid, else by the statistics of legacy encodings.
@@ -197,12 +209,14 @@ mod tests {
 
     #[test]
     fn too_long_a_text_is_cut_and_says_so() {
-        let reading = read(Kind::Text, "ä".repeat(MAX_CHARACTERS + 5).as_bytes()).unwrap();
-        assert!(reading.truncated);
-        assert_eq!(
-            reading.document.pages[0].text.chars().count(),
-            MAX_CHARACTERS
-        );
+        for (long, kept) in [
+            ("ä".repeat(MAX_CHARACTERS + 5), MAX_CHARACTERS),
+            ("世".repeat(MAX_CHARACTERS), MAX_BYTES / 3),
+        ] {
+            let reading = read(Kind::Text, long.as_bytes()).unwrap();
+            assert!(reading.truncated);
+            assert_eq!(reading.document.pages[0].text.chars().count(), kept);
+        }
     }
 
     #[test]

@@ -57,13 +57,13 @@ pub async fn put_bytes(key: &str, bytes: Vec<u8>) -> Result<(), Problem> {
 }
 
 /// All of a blob of at most `limit` bytes.
-pub async fn read(key: &str, limit: u64) -> Result<Vec<u8>, Problem> {
+pub async fn read(key: &str, limit: u64) -> Result<Vec<u8>, Error> {
     let (stat, data, ended) = wit::get(key.to_owned(), 0, None).await?;
     collect(stat, data, ended, limit).await
 }
 
 /// The same from another component's scope.
-pub async fn read_shared(owner: &str, key: &str, limit: u64) -> Result<Vec<u8>, Problem> {
+pub async fn read_shared(owner: &str, key: &str, limit: u64) -> Result<Vec<u8>, Error> {
     let (stat, data, ended) = wit::get_shared(owner.to_owned(), key.to_owned(), 0, None).await?;
     collect(stat, data, ended, limit).await
 }
@@ -73,9 +73,9 @@ async fn collect(
     mut data: StreamReader<u8>,
     ended: FutureReader<Result<(), Error>>,
     limit: u64,
-) -> Result<Vec<u8>, Problem> {
+) -> Result<Vec<u8>, Error> {
     if stat.size > limit {
-        return Err(Error::TooLarge(limit).into());
+        return Err(Error::TooLarge(limit));
     }
     let mut all = Vec::with_capacity(usize::try_from(stat.size).unwrap_or_default());
     loop {
@@ -99,16 +99,25 @@ pub async fn delete(key: &str) -> Result<(), Problem> {
     Ok(wit::delete(key.to_owned()).await?)
 }
 
-/// One segment of a key from any text: what a key cannot hold is percent-encoded.
+/// Of one segment of a key, in bytes: a key of three segments stays within its 512.
+const MAX_SEGMENT: usize = 120;
+
+/// One segment of a key from any text: what a key cannot hold is percent-encoded, and what is too long
+/// is cut, so that two texts may make one segment.
 pub fn segment(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut segment, byte| {
-        if byte.is_ascii_alphanumeric() || b"_-".contains(&byte) {
-            segment.push(char::from(byte));
+    let mut segment = String::new();
+    for byte in text.bytes() {
+        let encoded = if byte.is_ascii_alphanumeric() || b"_-".contains(&byte) {
+            char::from(byte).to_string()
         } else {
-            segment.push_str(&format!("%{byte:02X}"));
+            format!("%{byte:02X}")
+        };
+        if segment.len() + encoded.len() > MAX_SEGMENT {
+            break;
         }
-        segment
-    })
+        segment.push_str(&encoded);
+    }
+    segment
 }
 
 impl From<Error> for Problem {

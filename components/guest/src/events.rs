@@ -16,7 +16,8 @@ macro_rules! consume {
 
         impl $crate::events::Guest for Consumer {
             async fn handle(event: $crate::events::Event) -> Result<(), $crate::events::Disposition> {
-                $handler(event).await
+                let subject = format!("event={}", event.id);
+                $crate::log::about(&subject, $handler(event)).await
             }
         }
 
@@ -64,6 +65,13 @@ pub async fn first_time(tx: &Transaction, event: &Event) -> Result<bool, Problem
 pub fn payload<T: DeserializeOwned>(event: &Event) -> Result<T, Disposition> {
     serde_json::from_str(&event.payload)
         .map_err(|e| Disposition::Reject(format!("the payload has another shape: {e}")))
+}
+
+/// Bytes that are away may come back; see [`Problem`].
+impl From<crate::blobs::Error> for Disposition {
+    fn from(error: crate::blobs::Error) -> Self {
+        Problem::from(error).into()
+    }
 }
 
 /// What is away may come back; anything else will fail again, but an operator may mend it.

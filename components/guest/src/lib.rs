@@ -27,7 +27,7 @@ pub mod serve;
 #[cfg(target_family = "wasm")]
 pub mod shelf;
 
-pub use extract::{Json, Query};
+pub use extract::{Json, Path, Query};
 pub use identity::Caller;
 pub use problem::Problem;
 

@@ -1,16 +1,62 @@
-//! Log lines: the host reads a level at the start of a line. Never a document's text.
+//! Log lines: the host reads a level at the start of a line. Never a document's text. Each ends with
+//! the request or event that it speaks of, where there is one.
+
+use std::cell::RefCell;
+use std::pin::{Pin, pin};
+use std::sync::Once;
+use std::task::{Context, Poll};
+
+thread_local! {
+    /// `request_id=…` or `event=…` of the task that is polled now.
+    static SUBJECT: RefCell<String> = const { RefCell::new(String::new()) };
+}
 
 /// Something an operator should know.
 pub fn info(message: &str) {
-    eprintln!("INFO {message}");
+    line("INFO", message);
 }
 
 /// Something an operator should look at.
 pub fn warn(message: &str) {
-    eprintln!("WARN {message}");
+    line("WARN", message);
 }
 
 /// Something an operator should mend.
 pub fn error(message: &str) {
-    eprintln!("ERROR {message}");
+    line("ERROR", message);
+}
+
+fn line(level: &str, message: &str) {
+    SUBJECT.with_borrow(|subject| eprintln!("{level} {message}{subject}"));
+}
+
+/// A panic's message may hold what it panicked over: the log gets its place only.
+pub fn hide_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        std::panic::set_hook(Box::new(|panic| match panic.location() {
+            Some(place) => error(&format!("panicked at {place}")),
+            None => error("panicked"),
+        }));
+    });
+}
+
+/// Runs `task` with its lines marked as of `subject`, as in `request_id=…`.
+pub async fn about<T>(subject: &str, task: impl Future<Output = T>) -> T {
+    hide_panics();
+    let mut subject = format!(" {subject}");
+    let mut task = pin!(task);
+    // Tasks take turns in an instance: each puts its own mark there while it is polled.
+    std::future::poll_fn(move |context| poll(&mut subject, task.as_mut(), context)).await
+}
+
+fn poll<T>(
+    subject: &mut String,
+    task: Pin<&mut impl Future<Output = T>>,
+    context: &mut Context<'_>,
+) -> Poll<T> {
+    SUBJECT.with_borrow_mut(|now| std::mem::swap(now, subject));
+    let polled = task.poll(context);
+    SUBJECT.with_borrow_mut(|now| std::mem::swap(now, subject));
+    polled
 }

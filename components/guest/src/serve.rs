@@ -9,8 +9,8 @@ use tower::ServiceExt;
 use wasip3::http::types as wasi;
 use wasip3::http_compat::{http_from_wasi_request, http_into_wasi_response};
 
-use crate::Problem;
 use crate::identity::REQUEST_HEADER;
+use crate::{Problem, log};
 
 /// Exports `$router`, a `fn() -> Router`, as the component's HTTP handler.
 #[macro_export]
@@ -58,8 +58,9 @@ pub async fn handle(
 ) -> Result<wasi::Response, wasi::ErrorCode> {
     let request: Request = http_from_wasi_request(request)?.map(Body::new);
     let id = request.headers().get(REQUEST_HEADER).cloned();
-    let Ok(response) = router.oneshot(request).await;
     let id = id.as_ref().and_then(|id| id.to_str().ok());
+    let subject = format!("request_id={}", id.unwrap_or_default());
+    let Ok(response) = log::about(&subject, router.oneshot(request)).await;
     http_into_wasi_response(rendered(response, id))
 }
 

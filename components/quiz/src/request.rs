@@ -20,8 +20,7 @@ pub struct Generate {
     /// 1 to 50; 10 when absent.
     pub num_questions: Option<u32>,
     /// `easy`, `medium`, `hard`; `medium` when absent.
-    #[serde(default)]
-    pub difficulty: Difficulty,
+    pub difficulty: Option<Difficulty>,
     /// `multiple_choice` or `true_false`; the first when absent.
     pub quiz_type: Option<String>,
 }

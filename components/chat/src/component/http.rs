@@ -1,10 +1,9 @@
 //! The contract's routes.
 
-use axum::extract::Path;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use guest::uuid::Uuid;
-use guest::{Caller, Problem, Query, health, timestamp};
+use guest::{Caller, Path, Problem, Query, health, timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

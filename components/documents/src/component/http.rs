@@ -1,15 +1,14 @@
 //! The contract's routes.
 
-use axum::extract::Path;
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use guest::{Caller, Problem, Query, health};
+use guest::{Caller, Path, Problem, Query, health};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{store, upload};
+use super::{store, text, upload};
 
 pub(super) fn router() -> Router {
     Router::new()
@@ -29,9 +28,9 @@ async fn document(
     caller: Caller,
     Path(id): Path<String>,
     Query(by): Query<ByUser>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let owner = caller.sees(by.user_id.as_deref())?;
-    store::document(&id, &owner).await.map(Json)
+    text::response(store::document(&id, &owner).await?)
 }
 
 async fn documents(caller: Caller, Query(by): Query<ByUser>) -> Result<Json<Value>, Problem> {

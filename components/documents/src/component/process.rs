@@ -49,8 +49,16 @@ fn after(failure: Failure) -> Unreadable {
 }
 
 async fn read(pending: &Pending) -> Result<Result<Reading, Unreadable>, Problem> {
-    let bytes = blobs::read(&pending.s3_key, MAX_FILE).await?;
-    Ok(read::read(pending.kind, &bytes))
+    match blobs::read(&pending.s3_key, MAX_FILE).await {
+        Ok(bytes) => Ok(read::read(pending.kind, &bytes)),
+        Err(blobs::Error::Corrupt) => Ok(Err(Unreadable::Corrupt(
+            "the stored file is not what was uploaded".into(),
+        ))),
+        Err(blobs::Error::NotFound) => {
+            Ok(Err(Unreadable::Corrupt("the stored file is gone".into())))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn complete(

@@ -6,6 +6,7 @@ use guest::{Problem, events, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::text::Document;
 use crate::sniff::Kind;
 
 /// A new document.
@@ -75,10 +76,19 @@ async fn publish_uploaded(tx: &Transaction, event: &Uploaded) -> Result<(), Prob
     events::publish_in(tx, "document.uploaded", &event.document_id, &json!(event)).await
 }
 
-/// The contract's body of one document.
-pub(super) async fn document(id: &str, owner: &Owner) -> Result<Value, Problem> {
+/// Whether the document was stored; told when it could not be told before.
+pub(super) async fn exists(id: &str) -> Result<bool, Problem> {
     let row = postgres::fetch_optional(
-        "select filename, status, extracted_text, notes, page_count, processed_at, uploaded_at, s3_key, \
+        "select 1 from documents where document_id = $1",
+        params![id],
+    );
+    Ok(row.await?.is_some())
+}
+
+/// The contract's body of one document, but for its text.
+pub(super) async fn document(id: &str, owner: &Owner) -> Result<Document, Problem> {
+    let row = postgres::fetch_optional(
+        "select filename, status, char_length(extracted_text)::bigint, notes, page_count, processed_at, uploaded_at, s3_key, \
          engine, truncated, error_code, error_message \
          from documents where document_id = $1 and ($2::text is null or user_id = $2)",
         params![id, owner.filter()],
@@ -88,7 +98,6 @@ pub(super) async fn document(id: &str, owner: &Owner) -> Result<Value, Problem> 
         "document_id": id,
         "filename": row.text(0),
         "status": row.text(1),
-        "extracted_text": row.opt_text(2),
         "notes": row.opt_text(3),
         "page_count": row.opt_int(4),
         "processed_at": row.opt_timestamp(5),
@@ -100,7 +109,11 @@ pub(super) async fn document(id: &str, owner: &Owner) -> Result<Value, Problem> 
     if let Some(code) = row.opt_text(10) {
         body["failure"] = json!({ "code": code, "error": row.text(11) });
     }
-    Ok(body)
+    Ok(Document {
+        id: id.to_owned(),
+        body,
+        characters: row.opt_int(2),
+    })
 }
 
 /// The contract's list, newest first.
@@ -126,7 +139,7 @@ pub(super) async fn process_again(id: &str, owner: &Owner) -> Result<(), Problem
     let tx = postgres::begin().await?;
     let rows = postgres::fetch_in(
         &tx,
-        "select user_id, filename, s3_key, status from documents \
+        "select user_id, filename, s3_key, status, requested_at > now() - interval '10 minutes' from documents \
          where document_id = $1 and ($2::text is null or user_id = $2) for update",
         params![id, owner.filter()],
     );
@@ -138,12 +151,13 @@ pub(super) async fn process_again(id: &str, owner: &Owner) -> Result<(), Problem
         filename: row.text(1),
         s3_key: row.text(2),
     };
-    if row.text(3) == "processing" {
+    // What was asked for a while ago, and is not done, may have been given up.
+    if row.text(3) == "processing" && row.boolean(4) {
         return Ok(());
     }
     postgres::execute_in(
         &tx,
-        "update documents set status = 'processing', error_code = null, error_message = null \
+        "update documents set status = 'processing', requested_at = now(), error_code = null, error_message = null \
          where document_id = $1",
         params![id],
     )

@@ -90,11 +90,19 @@ async fn become_document(
         size: file.size,
         generate_notes: form.generate_notes.unwrap_or(true),
     };
-    if let Err(problem) = store::insert(&upload).await {
-        let _ = blobs::delete(&upload.s3_key).await;
-        return Err(problem);
+    let Err(problem) = store::insert(&upload).await else {
+        return Ok(upload);
+    };
+    // The commit may have been done, and its acknowledgement lost.
+    match store::exists(id).await {
+        Ok(true) => Ok(upload),
+        Ok(false) => {
+            let _ = blobs::delete(&upload.s3_key).await;
+            Err(problem)
+        }
+        // Nobody knows: a file too many is better than a document without one.
+        Err(_) => Err(problem),
     }
-    Ok(upload)
 }
 
 async fn read_form(mut form: Multipart, staged: &str) -> Result<Form, Problem> {

@@ -1,13 +1,12 @@
 //! The contract's routes.
 
-use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use guest::identity::Owner;
 use guest::uuid::Uuid;
-use guest::{Caller, Problem, Query, health, shelf, timestamp};
+use guest::{Caller, Path, Problem, Query, health, shelf, timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -37,7 +36,14 @@ async fn create(
     let user = caller.acts_as(request.user_id.as_deref())?;
     let document = shelf::find(&request.document_id, &Owner::User(user.clone())).await?;
     let id = Uuid::new_v4();
-    let quiz = generate::quiz(id, &document, kind, request.difficulty, count).await?;
+    let quiz = generate::quiz(
+        id,
+        &document,
+        kind,
+        request.difficulty.unwrap_or_default(),
+        count,
+    )
+    .await?;
     store::insert(&quiz, &user).await?;
     let questions: Vec<_> = quiz
         .questions

@@ -1,0 +1,63 @@
+//! `GET /document/{id}`: a document's text may be larger than what a request should hold in memory, so
+//! it goes out as it comes from the database, a piece at a time.
+
+use axum::body::{Body, Bytes};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use futures::{StreamExt, stream};
+use guest::{Problem, params, postgres};
+use serde_json::Value;
+
+/// Characters of one piece: 1 MiB at most, whatever the script.
+const PIECE: i64 = 256 << 10;
+
+/// A document: the contract's body, but for the text.
+pub(super) struct Document {
+    pub(super) id: String,
+    pub(super) body: Value,
+    /// `None` while there is no text.
+    pub(super) characters: Option<i64>,
+}
+
+/// The contract's body.
+pub(super) fn response(document: Document) -> Result<Response, Problem> {
+    let mut head = serde_json::to_string(&document.body).map_err(|_| Problem::internal())?;
+    // The members stand already: the text is one more.
+    head.pop();
+    let Some(characters) = document.characters else {
+        head.push_str(",\"extracted_text\":null}");
+        return Ok(json(Body::from(head)));
+    };
+    head.push_str(",\"extracted_text\":\"");
+    let id = document.id;
+    let starts = (0..characters).step_by(usize::try_from(PIECE).unwrap_or(usize::MAX));
+    let pieces = stream::iter(starts).then(move |start| {
+        let id = id.clone();
+        async move {
+            piece(&id, start)
+                .await
+                .map_err(|_| std::io::Error::other("the text broke off"))
+        }
+    });
+    let whole = stream::iter([Ok(Bytes::from(head))])
+        .chain(pieces)
+        .chain(stream::iter([Ok(Bytes::from_static(b"\"}"))]));
+    Ok(json(Body::from_stream(whole)))
+}
+
+fn json(body: Body) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+async fn piece(id: &str, start: i64) -> Result<Bytes, Problem> {
+    let row = postgres::fetch_optional(
+        "select substring(extracted_text from $2::integer for $3::integer) from documents where document_id = $1",
+        params![id, start + 1, PIECE],
+    );
+    let text = row.await?.and_then(|mut row| row.opt_text(0));
+    let text = text.ok_or_else(Problem::internal)?;
+    let quoted = serde_json::to_string(&text).map_err(|_| Problem::internal())?;
+    // Without the quotes: it is a part of a string.
+    let inside = quoted.len().saturating_sub(1);
+    Ok(Bytes::from(quoted).slice(1..inside))
+}
