@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
 use crate::Engine;
+use crate::component::Haste;
 
 /// The wasm's SHA-256 in hexadecimal.
 pub(crate) fn digest(wasm: &[u8]) -> String {
@@ -18,7 +19,20 @@ pub(crate) fn digest(wasm: &[u8]) -> String {
 }
 
 /// Compiles, or loads what was compiled before. Blocks for as long as compiling takes.
-pub(crate) fn component(engine: &Engine, wasm: &[u8], digest: &str) -> wasmtime::Result<Component> {
+pub(crate) fn component(
+    engine: &Engine,
+    wasm: &[u8],
+    digest: &str,
+    haste: Haste,
+) -> wasmtime::Result<Component> {
+    match haste {
+        Haste::Start => now(engine, wasm, digest),
+        // The compiler's own parallel loops stay within the pool that they are called from.
+        Haste::Background => engine.background.install(|| now(engine, wasm, digest)),
+    }
+}
+
+fn now(engine: &Engine, wasm: &[u8], digest: &str) -> wasmtime::Result<Component> {
     let Some(folder) = &engine.cache else {
         return Component::new(&engine.inner, wasm);
     };
@@ -46,7 +60,8 @@ fn artefact(engine: &Engine, folder: &Path, digest: &str) -> PathBuf {
 
 /// `None` where there is nothing, or nothing usable: then it is compiled anew.
 fn load(engine: &Engine, path: &Path) -> Option<Component> {
-    if !path.is_file() {
+    if !is_ours(path)? {
+        tracing::warn!(path = %path.display(), "a compiled component that others may have written is not run");
         return None;
     }
     #[expect(
@@ -61,6 +76,20 @@ fn load(engine: &Engine, path: &Path) -> Option<Component> {
         .ok()
 }
 
+/// Whether nobody but the host's user can have written the file; `None` where there is none. What is
+/// loaded from it runs as native code.
+fn is_ours(path: &Path) -> Option<bool> {
+    let file = fs::symlink_metadata(path).ok()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let user = rustix::process::geteuid().as_raw();
+        Some(file.is_file() && file.uid() == user && file.mode() & 0o022 == 0)
+    }
+    #[cfg(not(unix))]
+    Some(file.is_file())
+}
+
 fn store(folder: &Path, path: &Path, code: &[u8]) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
     #[cfg(unix)]
@@ -68,6 +97,8 @@ fn store(folder: &Path, path: &Path, code: &[u8]) -> std::io::Result<()> {
     // Two hosts may compile the same component at once: each writes a file of its own.
     let beside = path.with_extension(format!("{}.tmp", std::process::id()));
     let mut file = fs::File::create(&beside)?;
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     file.write_all(code)?;
     file.sync_all()?;
     fs::rename(&beside, path)

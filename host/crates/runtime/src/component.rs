@@ -2,12 +2,12 @@
 //! not linked.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use wasmtime::component::{InstancePre, Linker};
 use wasmtime_wasi_http::handler::ProxyPre;
 
 use crate::bindings::exports::lectern::platform::event_handler;
+use crate::inspect::{self, NotAComponent};
 use crate::manifest::{Grants, Manifest};
 use crate::state::{Capabilities, State, Template};
 use crate::{Engine, bind, compile};
@@ -15,7 +15,15 @@ use crate::{Engine, bind, compile};
 /// Why a component is not run.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
-    /// Not a component, or one that this engine cannot compile.
+    /// Bytes that are no component.
+    #[error("`{component}` cannot be taken: {source}")]
+    NotAComponent {
+        /// Its name.
+        component: String,
+        /// What they are.
+        source: NotAComponent,
+    },
+    /// A component that this engine cannot compile.
     #[error("`{component}` cannot be compiled: {why}")]
     Invalid {
         /// Its name.
@@ -61,56 +69,89 @@ pub enum Refused {
     },
 }
 
-/// A checked, linked, compiled component.
+/// A checked, linked, compiled component. Holds no instance: any number of revisions in service can
+/// be made from it.
 pub struct Component {
     pub(crate) engine: Engine,
     pub(crate) template: Arc<Template>,
     pub(crate) digest: String,
     pub(crate) instance_pre: InstancePre<State>,
-    pub(crate) http: Option<ProxyPre<State>>,
-    pub(crate) events: Option<event_handler::GuestIndices>,
+    pub(crate) http: Option<Http>,
+}
+
+/// Which of the two worlds of `wasi:http` it speaks.
+pub(crate) enum Http {
+    P2(wasmtime_wasi_http::p2::bindings::ProxyPre<State>),
+    P3(wasmtime_wasi_http::p3::bindings::ServicePre<State>),
+}
+
+impl Http {
+    pub(crate) fn pre(&self) -> ProxyPre<State> {
+        match self {
+            Self::P2(pre) => ProxyPre::P2(pre.clone()),
+            Self::P3(pre) => ProxyPre::P3(pre.clone()),
+        }
+    }
+}
+
+/// How much of the machine compiling may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// All of it: nobody is served yet.
+    Start,
+    /// One thread of low priority: others are being served.
+    Background,
 }
 
 impl Component {
+    /// Whether the bytes are a component all of whose imports are granted; without compiling.
+    pub fn check(manifest: &Manifest, wasm: &[u8]) -> Result<(), Refused> {
+        let component = manifest.name.to_string();
+        let imports = inspect::imports(wasm)
+            .map_err(|source| Refused::NotAComponent { component, source })?;
+        imports
+            .iter()
+            .try_for_each(|import| granted(manifest.name.as_str(), import, &manifest.grants))
+    }
+
     /// Compiles and links. Blocks for as long as compiling takes.
     pub fn new(
         engine: &Engine,
         manifest: Manifest,
         wasm: &[u8],
         capabilities: Capabilities,
+        haste: Haste,
     ) -> Result<Self, Refused> {
+        Self::check(&manifest, wasm)?;
         let digest = compile::digest(wasm);
         let name = manifest.name.to_string();
         let unfit = |e: wasmtime::Error| Refused::Unfit {
             component: name.clone(),
             why: format!("{e:#}"),
         };
-        let compiled = compile::component(engine, wasm, &digest).map_err(|e| Refused::Invalid {
-            component: name.clone(),
-            why: format!("{e:#}"),
-        })?;
-        let imports = compiled.component_type();
-        for (import, _) in imports.imports(&engine.inner) {
-            check(&name, import, &manifest.grants)?;
-        }
+        let compiled =
+            compile::component(engine, wasm, &digest, haste).map_err(|e| Refused::Invalid {
+                component: name.clone(),
+                why: format!("{e:#}"),
+            })?;
         let linker = link(engine, &manifest.grants).map_err(unfit)?;
         let instance_pre = linker.instantiate_pre(&compiled).map_err(unfit)?;
         let http = http(&instance_pre);
-        let events = event_handler::GuestIndices::new(&instance_pre).ok();
-        exported(&manifest, http.is_some(), events.is_some())?;
-        let template = Arc::new(Template {
-            retired: AtomicBool::new(false),
-            manifest,
-            capabilities,
-        });
+        let events = event_handler::GuestIndices::new(&instance_pre).is_ok();
+        exported(&manifest, http.is_some(), events)?;
+        let template = Arc::new(Template::new(manifest, capabilities));
         Ok(Self {
             engine: engine.clone(),
             template,
             digest,
             instance_pre,
             http,
-            events,
         })
+    }
+
+    /// Its manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.template.manifest
     }
 }
 
@@ -130,6 +171,9 @@ fn needs(import: &str, grants: &Grants) -> Needs {
         "lectern:platform/cache" => Needs::Grant(grants.cache.is_some(), "[grants.cache]"),
         "lectern:platform/llm" => Needs::Grant(grants.llm.is_some(), "[grants.llm]"),
         "wasi:http/types" => Needs::Nothing,
+        "wasi:http/client" | "wasi:http/outgoing-handler" => {
+            Needs::Grant(grants.http.is_some(), "[grants.http]")
+        }
         _ => match interface.split('/').next() {
             // No preopened folder, no argument, no terminal: these give no power by themselves.
             Some("wasi:cli" | "wasi:io" | "wasi:clocks" | "wasi:random" | "wasi:filesystem") => {
@@ -140,7 +184,7 @@ fn needs(import: &str, grants: &Grants) -> Needs {
     }
 }
 
-fn check(component: &str, import: &str, grants: &Grants) -> Result<(), Refused> {
+fn granted(component: &str, import: &str, grants: &Grants) -> Result<(), Refused> {
     let (component, owned) = (component.to_owned(), import.to_owned());
     match needs(import, grants) {
         Needs::Nothing | Needs::Grant(true, _) => Ok(()),
@@ -166,12 +210,12 @@ fn link(engine: &Engine, grants: &Grants) -> wasmtime::Result<Linker<State>> {
     Ok(linker)
 }
 
-fn http(pre: &InstancePre<State>) -> Option<ProxyPre<State>> {
+fn http(pre: &InstancePre<State>) -> Option<Http> {
     if let Ok(service) = wasmtime_wasi_http::p3::bindings::ServicePre::new(pre.clone()) {
-        return Some(ProxyPre::P3(service));
+        return Some(Http::P3(service));
     }
     let proxy = wasmtime_wasi_http::p2::bindings::ProxyPre::new(pre.clone());
-    proxy.ok().map(ProxyPre::P2)
+    proxy.ok().map(Http::P2)
 }
 
 fn exported(manifest: &Manifest, http: bool, events: bool) -> Result<(), Refused> {

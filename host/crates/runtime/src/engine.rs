@@ -22,6 +22,8 @@ const MAX_MEMORY: usize = 4 << 30;
 pub struct Engine {
     pub(crate) inner: wasmtime::Engine,
     pub(crate) cache: Option<PathBuf>,
+    /// Where components are compiled while others are served.
+    pub(crate) background: Arc<rayon::ThreadPool>,
     _ticker: Arc<Ticker>,
 }
 
@@ -44,9 +46,23 @@ impl Engine {
         Ok(Self {
             inner,
             cache: cache.map(ToOwned::to_owned),
+            background: Arc::new(background()?),
             _ticker: Arc::new(Ticker(stopped)),
         })
     }
+}
+
+/// One thread that gets what the others leave of the processor. Where the system does not let it
+/// be less than the others, it is like them.
+fn background() -> wasmtime::Result<rayon::ThreadPool> {
+    Ok(rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .thread_name(|_| "compile".into())
+        .start_handler(|_| {
+            #[cfg(target_os = "linux")]
+            let _ = rustix::process::nice(15);
+        })
+        .build()?)
 }
 
 fn config() -> Config {

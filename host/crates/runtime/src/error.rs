@@ -20,6 +20,9 @@ pub enum CallError {
     /// As many wait as the manifest's `queue` lets.
     #[error("the component has as many requests as it can take")]
     Overloaded,
+    /// The revision was taken out of service, and its time to end is over.
+    #[error("the component's revision is no longer in service")]
+    Retired,
     /// The host is out of instances.
     #[error("no instance can be made: {0}")]
     NoInstance(String),
@@ -33,7 +36,7 @@ impl CallError {
             Self::Cpu => Some(Failure::Cpu),
             Self::Deadline => Some(Failure::Deadline),
             Self::Memory => Some(Failure::Memory),
-            Self::Overloaded | Self::NoInstance(_) => None,
+            Self::Overloaded | Self::Retired | Self::NoInstance(_) => None,
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use wasmtime::component::GuestTaskId;
 use wasmtime::{CallHook, Store, StoreContextMut};
 use wasmtime_wasi_http::WasiHttpView;
@@ -18,9 +18,17 @@ use crate::Engine;
 use crate::limits::{Verdict, cause};
 use crate::manifest::{self, Limits};
 use crate::state::{State, Template};
+use crate::stats::Stats;
 
-/// The most that one call into the host may carry over, in bytes: a document's text, and room.
-const HOSTCALL_BYTES: usize = 64 << 20;
+/// What the instances of one revision share: its end, and what they count.
+#[derive(Default)]
+pub(crate) struct Life {
+    /// No more is asked of it: what idles ends.
+    pub(crate) retired: CancellationToken,
+    /// Its time to end is over: everything ends.
+    pub(crate) killed: CancellationToken,
+    pub(crate) stats: Stats,
+}
 
 /// A store within those limits.
 pub(crate) fn store(
@@ -30,12 +38,13 @@ pub(crate) fn store(
     cpu_ms: u64,
     verdict: &Verdict,
 ) -> Store<State> {
+    let hostcall = usize::try_from(template.manifest.limits.hostcall_mib << 20);
     let mut store = Store::new(
         &engine.inner,
         State::new(template, memory_mib, cpu_ms, verdict),
     );
     store.limiter(|state| &mut state.memory);
-    store.set_hostcall_fuel(HOSTCALL_BYTES);
+    store.set_hostcall_fuel(hostcall.unwrap_or(usize::MAX));
     let cpu = store.data().cpu.clone();
     store.epoch_deadline_callback(move |context| cpu.spend(context));
     store.set_epoch_deadline(1);
@@ -54,6 +63,9 @@ pub(crate) struct Factory {
     pub(crate) engine: Engine,
     pub(crate) template: Arc<Template>,
     pub(crate) pre: ProxyPre<State>,
+    pub(crate) life: Arc<Life>,
+    /// Takes one request and no other: where one is tried again whose instance another took down.
+    pub(crate) solo: bool,
 }
 
 impl HandlerState for Factory {
@@ -77,29 +89,35 @@ impl HandlerState for Factory {
             store,
             proxy,
             view: WasiHttpView::http,
-            expiration: Expiration::new(limits, manifest.instance),
+            expiration: Expiration::new(limits, manifest.instance, &self.life),
             state: Worker {
                 template: self.template.clone(),
+                life: self.life.clone(),
+                solo: self.solo,
                 verdict,
             },
         })
     }
 }
 
-/// Ends an instance that idles, or that holds a request past its deadline. Polled from outside the
+/// Ends an instance that idles, that is of no more use, or that holds a request past its deadline. Polled from outside the
 /// guest's event loop, which a busy guest may never leave.
 pub(crate) struct Expiration {
     sleep: Pin<Box<Sleep>>,
+    retired: Pin<Box<WaitForCancellationFutureOwned>>,
+    killed: Pin<Box<WaitForCancellationFutureOwned>>,
     idle: Duration,
     deadline: Duration,
     response: Duration,
 }
 
 impl Expiration {
-    fn new(limits: Limits, instance: manifest::Instance) -> Self {
+    fn new(limits: Limits, instance: manifest::Instance, life: &Life) -> Self {
         let idle = Duration::from_millis(instance.idle_ms);
         Self {
             sleep: Box::pin(tokio::time::sleep(idle)),
+            retired: Box::pin(life.retired.clone().cancelled_owned()),
+            killed: Box::pin(life.killed.clone().cancelled_owned()),
             idle,
             // The request's own timer comes first, and spares the other requests.
             deadline: limits.deadline() + Duration::from_secs(1),
@@ -115,6 +133,11 @@ impl WorkerExpiration for Expiration {
         status: WorkerStatus,
         start: Instant,
     ) -> Poll<()> {
+        if self.killed.as_mut().poll(cx).is_ready()
+            || status == WorkerStatus::Idle && self.retired.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(());
+        }
         let after = match status {
             WorkerStatus::Idle => self.idle,
             WorkerStatus::Requests => self.deadline,
@@ -131,6 +154,8 @@ impl WorkerExpiration for Expiration {
 /// Says which requests an instance takes, and what became of it.
 pub(crate) struct Worker {
     template: Arc<Template>,
+    life: Arc<Life>,
+    solo: bool,
     verdict: Verdict,
 }
 
@@ -140,7 +165,7 @@ impl WorkerState for Worker {
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
         let instance = self.template.manifest.instance;
-        if total >= instance.reuse {
+        if total >= instance.reuse || self.solo && total > 0 {
             ShouldAccept::Never
         } else if concurrent >= instance.concurrency {
             ShouldAccept::No
@@ -162,10 +187,10 @@ impl WorkerState for Worker {
     fn drop(&self, store: Store<State>, result: Result<(), wasmtime::Error>) {
         drop(store);
         // A runtime that shuts down drops idle instances, which look as if they had panicked.
-        let retired = self.template.retired.load(Ordering::Relaxed);
         if let Err(error) = result
-            && !retired
+            && !self.life.retired.is_cancelled()
         {
+            self.life.stats.trap();
             let service = &self.template.manifest.name;
             let why = self.verdict.error(&error);
             tracing::error!(%service, cause = %cause(&error), "an instance ended: {why}");

@@ -1,7 +1,7 @@
 //! What an instance may use, and which limit it ran into.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 
@@ -44,10 +44,13 @@ pub(crate) fn cause(error: &wasmtime::Error) -> String {
         .to_owned()
 }
 
-/// All memories and tables of an instance together. Components may have many memories, so a limit
-/// for each would be none.
-pub(crate) struct MemoryLimit {
-    used: usize,
+/// What an instance may hold: its memories and tables, and what the host holds for it meanwhile.
+/// Components may have many memories, so a limit for each would be none.
+#[derive(Clone)]
+pub(crate) struct Memory(Arc<Account>);
+
+struct Account {
+    used: AtomicUsize,
     most: usize,
     verdict: Verdict,
 }
@@ -55,31 +58,54 @@ pub(crate) struct MemoryLimit {
 /// What an element of a table weighs in the host.
 const TABLE_ELEMENT: usize = 16;
 
-impl MemoryLimit {
-    pub(crate) fn new(mib: u64, verdict: Verdict) -> Self {
-        let most = usize::try_from(mib << 20).unwrap_or(usize::MAX);
-        Self {
-            used: 0,
-            most,
-            verdict,
-        }
-    }
+/// Bytes that the host holds for the instance until this is dropped.
+pub(crate) struct Held {
+    memory: Memory,
+    bytes: usize,
+}
 
-    fn grow(&mut self, by: usize) -> bool {
-        match self.used.checked_add(by) {
-            Some(used) if used <= self.most => {
-                self.used = used;
-                true
-            }
-            _ => {
-                self.verdict.set(MEMORY);
-                false
-            }
-        }
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.memory.0.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-impl ResourceLimiter for MemoryLimit {
+impl Memory {
+    pub(crate) fn new(mib: u64, verdict: Verdict) -> Self {
+        Self(Arc::new(Account {
+            used: AtomicUsize::new(0),
+            most: usize::try_from(mib << 20).unwrap_or(usize::MAX),
+            verdict,
+        }))
+    }
+
+    fn take(&self, by: usize) -> bool {
+        let most = self.0.most;
+        let add = |used: usize| used.checked_add(by).filter(|used| *used <= most);
+        self.0
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
+            .is_ok()
+    }
+
+    /// `None` where the instance has too little left: the guest's call fails, the guest does not.
+    pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
+        self.take(bytes).then(|| Held {
+            memory: self.clone(),
+            bytes,
+        })
+    }
+
+    fn grow(&self, by: usize) -> bool {
+        let grown = self.take(by);
+        if !grown {
+            self.0.verdict.set(MEMORY);
+        }
+        grown
+    }
+}
+
+impl ResourceLimiter for Memory {
     fn memory_growing(
         &mut self,
         current: usize,
@@ -140,5 +166,22 @@ impl CpuLimit {
             1,
             Box::pin(tokio::task::yield_now()),
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_host_holds_counts_until_it_lets_go() {
+        let mut memory = Memory::new(1, Verdict::default());
+        assert!(memory.memory_growing(0, 600 << 10, None).unwrap());
+        let held = memory.hold(400 << 10).unwrap();
+        assert!(memory.hold(100 << 10).is_none());
+        assert!(!memory.memory_growing(600 << 10, 700 << 10, None).unwrap());
+        drop(held);
+        assert!(memory.memory_growing(600 << 10, 700 << 10, None).unwrap());
+        assert!(memory.hold(usize::MAX).is_none());
     }
 }

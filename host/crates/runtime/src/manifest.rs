@@ -32,15 +32,42 @@ pub struct Manifest {
     /// The component's environment variables.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
+    /// Further environment variables, whose values only the host knows: `NAME` is what the host has
+    /// in `LECTERN_SECRET_NAME`, and is refused where it has none.
+    #[serde(default)]
+    pub secrets: Vec<String>,
+    /// How it takes over from another revision.
+    #[serde(default)]
+    pub rollout: Rollout,
+    /// What a revision on trial must keep to.
+    #[serde(default)]
+    pub canary: CanaryBounds,
 }
 
 /// What it answers over HTTP.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
     /// Paths such as `/chat`: that path and everything below it.
     #[serde(default)]
     pub routes: Vec<String>,
+    /// Asked before the component gets traffic, and by `/{component}/health`: a status of 200 to 299
+    /// says that it can serve.
+    #[serde(default = "health")]
+    pub health: String,
+}
+
+fn health() -> String {
+    "/health".into()
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            routes: vec![],
+            health: health(),
+        }
+    }
 }
 
 /// What it may import.
@@ -57,6 +84,37 @@ pub struct Grants {
     pub cache: Option<CacheGrant>,
     /// `lectern:platform/llm`
     pub llm: Option<LlmGrant>,
+    /// `wasi:http/client` (0.3), `wasi:http/outgoing-handler` (0.2)
+    pub http: Option<HttpGrant>,
+}
+
+/// Requests to the outside.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpGrant {
+    /// Hosts by name, as in `api.example.org`; `*.example.org` for all below it; `*` for all. An
+    /// address that is private, loopback or link-local is refused, whatever name leads to it.
+    pub hosts: Vec<String>,
+    /// Requests at once, over all instances.
+    #[serde(default = "sixteen")]
+    pub connections: usize,
+}
+
+fn sixteen() -> usize {
+    16
+}
+
+impl HttpGrant {
+    /// Whether it names that host.
+    pub fn covers(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        self.hosts
+            .iter()
+            .any(|granted| match granted.strip_prefix('*') {
+                Some(below) => host.ends_with(&below.to_ascii_lowercase()),
+                None => granted.eq_ignore_ascii_case(&host),
+            })
+    }
 }
 
 /// A schema of its own, which its own role owns.
@@ -138,6 +196,10 @@ pub struct Limits {
     pub queue: usize,
     /// Of a request's body.
     pub body_mib: u64,
+    /// What an instance may print into the log in its life.
+    pub log_kib: u64,
+    /// What one call between the guest and the host may carry over.
+    pub hostcall_mib: u64,
 }
 
 impl Default for Limits {
@@ -150,6 +212,8 @@ impl Default for Limits {
             concurrency: 64,
             queue: 256,
             body_mib: 1,
+            log_kib: 1_024,
+            hostcall_mib: 64,
         }
     }
 }
@@ -178,8 +242,10 @@ pub struct EventLimits {
     pub deadline_ms: u64,
     /// Events at once, each in an instance of its own.
     pub concurrency: usize,
-    /// Deliveries of one event before it becomes a dead letter.
+    /// Attempts at one event that may trap or run into a limit before it becomes a dead letter.
     pub max_attempts: u32,
+    /// How long, in seconds, a handler may ask for one more attempt: for what is away to come back.
+    pub retry_for_s: u64,
 }
 
 impl Default for EventLimits {
@@ -190,6 +256,7 @@ impl Default for EventLimits {
             deadline_ms: 300_000,
             concurrency: 4,
             max_attempts: 8,
+            retry_for_s: 86_400,
         }
     }
 }
@@ -212,6 +279,56 @@ impl Default for Instance {
             reuse: 1_000,
             concurrency: 16,
             idle_ms: 10_000,
+        }
+    }
+}
+
+/// How it takes over from another revision, and how it goes.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rollout {
+    /// How long its requests, streams and events may take to end once another revision serves.
+    pub drain_ms: u64,
+    /// Former revisions that stay compiled, so that a rollback is a switch.
+    pub warm: usize,
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self {
+            drain_ms: 60_000,
+            warm: 2,
+        }
+    }
+}
+
+/// What a revision on trial must keep to; past it, traffic goes back to the stable one.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CanaryBounds {
+    /// Of its requests, 0 to 1: those that end with a status of 500 or more, or without an answer.
+    pub max_error_rate: f64,
+    /// To a response's head.
+    pub max_p99_ms: Option<u64>,
+    /// Beyond the stable revision's p99 of the same time.
+    pub max_added_p99_ms: u64,
+    /// Traps and exhausted limits.
+    pub max_traps: u64,
+    /// Before errors and times are judged.
+    pub min_requests: u64,
+    /// Becomes the stable one after so long within its bounds; by request only where not given.
+    pub promote_after_s: Option<u64>,
+}
+
+impl Default for CanaryBounds {
+    fn default() -> Self {
+        Self {
+            max_error_rate: 0.05,
+            max_p99_ms: None,
+            max_added_p99_ms: 200,
+            max_traps: 0,
+            min_requests: 20,
+            promote_after_s: None,
         }
     }
 }
@@ -253,39 +370,33 @@ impl Manifest {
                 &format!("has `{route}`: a path such as `/chat`"),
             );
         }
-        let limits = &self.limits;
-        for (key, number, most) in [
-            ("limits.memory_mib", limits.memory_mib, 4_096),
-            ("limits.cpu_ms", limits.cpu_ms, 3_600_000),
-            ("limits.deadline_ms", limits.deadline_ms, 3_600_000),
-            ("limits.concurrency", limits.concurrency as u64, 10_000),
-            ("limits.body_mib", limits.body_mib, 1 << 20),
-            (
-                "event_limits.memory_mib",
-                self.event_limits.memory_mib,
-                4_096,
-            ),
-            ("event_limits.cpu_ms", self.event_limits.cpu_ms, 3_600_000),
-            (
-                "event_limits.deadline_ms",
-                self.event_limits.deadline_ms,
-                3_600_000,
-            ),
-            (
-                "event_limits.concurrency",
-                self.event_limits.concurrency as u64,
-                256,
-            ),
-            ("instance.reuse", self.instance.reuse as u64, u64::MAX),
-            (
-                "instance.concurrency",
-                self.instance.concurrency as u64,
-                10_000,
-            ),
-        ] {
+        if !route_is_fine(&self.http.health) {
+            return value("http.health", "is a path such as `/health`");
+        }
+        for (key, number, most) in self.numbers() {
             if number == 0 || number > most {
                 return value(key, &format!("is {number}: from 1 to {most}"));
             }
+        }
+        let rate = self.canary.max_error_rate;
+        if !(0.0..=1.0).contains(&rate) {
+            return value("canary.max_error_rate", &format!("is {rate}: from 0 to 1"));
+        }
+        if self.rollout.warm > 16 {
+            return value("rollout.warm", "is 16 at most");
+        }
+        if let Some(name) = self.secrets.iter().find(|name| !is_variable(name)) {
+            return value(
+                "secrets",
+                &format!("has `{name}`: capitals, digits and `_`"),
+            );
+        }
+        let hosts = self.grants.http.iter().flat_map(|grant| &grant.hosts);
+        if let Some(host) = hosts.into_iter().find(|host| !is_host_pattern(host)) {
+            return value(
+                "grants.http.hosts",
+                &format!("has `{host}`: a name such as `api.example.org`, `*.example.org` or `*`"),
+            );
         }
         if self.grants.events.is_some() && self.grants.postgres.is_none() {
             return value(
@@ -295,6 +406,64 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+impl Manifest {
+    /// Each limit with its largest value; none may be 0.
+    fn numbers(&self) -> [(&'static str, u64, u64); 18] {
+        let (limits, events, instance) = (&self.limits, &self.event_limits, &self.instance);
+        let connections = self
+            .grants
+            .http
+            .as_ref()
+            .map_or(1, |grant| grant.connections);
+        [
+            ("limits.memory_mib", limits.memory_mib, 4_096),
+            ("limits.cpu_ms", limits.cpu_ms, HOUR_MS),
+            ("limits.deadline_ms", limits.deadline_ms, HOUR_MS),
+            ("limits.response_ms", limits.response_ms, 24 * HOUR_MS),
+            ("limits.concurrency", limits.concurrency as u64, 10_000),
+            ("limits.body_mib", limits.body_mib, 1 << 20),
+            ("limits.log_kib", limits.log_kib, 1 << 20),
+            ("limits.hostcall_mib", limits.hostcall_mib, 1_024),
+            ("event_limits.memory_mib", events.memory_mib, 4_096),
+            ("event_limits.cpu_ms", events.cpu_ms, HOUR_MS),
+            ("event_limits.deadline_ms", events.deadline_ms, HOUR_MS),
+            ("event_limits.concurrency", events.concurrency as u64, 256),
+            (
+                "event_limits.max_attempts",
+                events.max_attempts.into(),
+                1_000,
+            ),
+            ("event_limits.retry_for_s", events.retry_for_s, 30 * 86_400),
+            ("instance.reuse", instance.reuse as u64, u64::MAX),
+            ("instance.concurrency", instance.concurrency as u64, 10_000),
+            ("grants.http.connections", connections as u64, 1_000),
+            ("rollout.drain_ms", self.rollout.drain_ms, HOUR_MS),
+        ]
+    }
+}
+
+const HOUR_MS: u64 = 3_600_000;
+
+fn is_variable(name: &str) -> bool {
+    (1..=100).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+}
+
+fn is_host_pattern(host: &str) -> bool {
+    let name = match host.strip_prefix('*') {
+        Some("") => return true,
+        Some(below) => below.strip_prefix('.').unwrap_or_default(),
+        None => host,
+    };
+    !name.is_empty()
+        && name.len() <= 253
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
 }
 
 fn route_is_fine(route: &str) -> bool {
@@ -340,6 +509,28 @@ mod tests {
     }
 
     #[test]
+    fn a_host_is_covered_by_its_name_or_what_it_is_below() {
+        let grant = |hosts: &[&str]| HttpGrant {
+            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+            connections: 1,
+        };
+        let some = grant(&["api.example.org", "*.wiki.test"]);
+        for (host, covered) in [
+            ("api.example.org", true),
+            ("API.example.org", true),
+            ("en.wiki.test", true),
+            ("wiki.test", false),
+            ("evilwiki.test", false),
+            ("example.org", false),
+            ("api.example.org.evil.test", false),
+        ] {
+            assert_eq!(some.covers(host), covered, "{host}");
+        }
+        assert!(grant(&["*"]).covers("anything"));
+        assert!(!grant(&[]).covers("anything"));
+    }
+
+    #[test]
     fn values_that_cannot_be_are_refused() {
         for bad in [
             "name = \"A b\"",
@@ -348,6 +539,10 @@ mod tests {
             "name = \"a\"\n[http]\nroutes = [\"chat\"]",
             "name = \"a\"\n[http]\nroutes = [\"/a/../b?\"]",
             "name = \"a\"\n[grants.events]\npublish = [\"t\"]",
+            "name = \"a\"\nsecrets = [\"path\"]",
+            "name = \"a\"\n[canary]\nmax_error_rate = 2.0",
+            "name = \"a\"\n[grants.http]\nhosts = [\"http://a.b/\"]",
+            "name = \"a\"\n[grants.http]\nhosts = [\"*b\"]",
         ] {
             assert!(Manifest::parse(bad).is_err(), "{bad}");
         }

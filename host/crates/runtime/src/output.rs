@@ -12,23 +12,24 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
 /// A longer line is cut.
 const MAX_LINE: usize = 8 << 10;
-/// An instance that prints more is silenced: a log is no place to put data.
-const MAX_BYTES: usize = 1 << 20;
 
 /// A component's stdout and stderr.
 #[derive(Clone)]
 pub(crate) struct Output {
     component: ComponentName,
     line: Arc<Mutex<Vec<u8>>>,
+    /// Of the manifest's `log_kib`. Who prints more is silenced: a log is no place to put data.
     left: Arc<AtomicUsize>,
 }
 
 impl Output {
-    pub(crate) fn new(component: ComponentName) -> Self {
+    pub(crate) fn new(component: ComponentName, log_kib: u64) -> Self {
         Self {
             component,
             line: Arc::default(),
-            left: Arc::new(AtomicUsize::new(MAX_BYTES)),
+            left: Arc::new(AtomicUsize::new(
+                usize::try_from(log_kib << 10).unwrap_or(usize::MAX),
+            )),
         }
     }
 
@@ -40,7 +41,7 @@ impl Output {
         self.left
             .store(left.saturating_sub(bytes.len()), Ordering::Relaxed);
         if bytes.len() >= left {
-            tracing::warn!(service = %self.component, "the instance has printed {MAX_BYTES} bytes; the rest is dropped");
+            tracing::warn!(service = %self.component, "the instance has printed as much as limits.log_kib lets; the rest is dropped");
         }
         let mut line = self
             .line

@@ -5,95 +5,176 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use capability::events::{Delivery, Outcome};
+use http_body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use wasmtime::error::Context as _;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{ExpirationError, InstantiationError, ProxyHandler};
 
-use crate::Engine;
 use crate::bindings::exports::lectern::platform::event_handler as wit;
 use crate::component::Component;
 use crate::error::CallError;
-use crate::instance::{self, Factory};
+use crate::instance::{self, Factory, Life};
 use crate::limits::{Verdict, cause};
 use crate::manifest::Manifest;
-use crate::state::{State, Template};
+use crate::stats::Stats;
 
-/// A component in service.
+/// A component in service. Another takes its place by being asked instead; this one then drains, and
+/// ends with the last of its requests, streams and events.
 pub struct Revision {
-    engine: Engine,
-    template: Arc<Template>,
-    digest: String,
+    component: Arc<Component>,
+    name: String,
     http: Option<ProxyHandler<Factory>>,
-    events: Option<(wasmtime::component::InstancePre<State>, wit::GuestIndices)>,
+    /// For requests whose instance another request took down.
+    solo: Option<ProxyHandler<Factory>>,
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
+    running: TaskTracker,
+    life: Arc<Life>,
 }
 
 /// A request's turn; hold it until the response's body has ended.
 pub struct Turn {
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
+    _running: TaskTrackerToken,
 }
 
 impl Revision {
-    /// Puts the component in service.
-    pub fn new(component: Component) -> Self {
-        let Component {
-            engine,
-            template,
-            digest,
-            instance_pre,
-            http,
-            events,
-        } = component;
-        let factory = |pre| Factory {
-            engine: engine.clone(),
-            template: template.clone(),
-            pre,
+    /// Puts the component in service under that name: the hash of all that makes the revision.
+    pub fn new(component: Arc<Component>, name: String) -> Self {
+        let life = Arc::new(Life::default());
+        let handler = |solo| {
+            component.http.as_ref().map(|http| {
+                ProxyHandler::new(Factory {
+                    engine: component.engine.clone(),
+                    template: component.template.clone(),
+                    pre: http.pre(),
+                    life: life.clone(),
+                    solo,
+                })
+            })
         };
+        let limits = component.template.manifest.limits;
         Self {
-            http: http.map(|pre| ProxyHandler::new(factory(pre))),
-            events: events.map(|indices| (instance_pre, indices)),
-            turns: Arc::new(Semaphore::new(template.manifest.limits.concurrency)),
+            http: handler(false),
+            solo: handler(true),
+            turns: Arc::new(Semaphore::new(limits.concurrency)),
             waiting: AtomicUsize::new(0),
-            engine,
-            template,
-            digest,
+            running: TaskTracker::new(),
+            life,
+            component,
+            name,
         }
+    }
+
+    /// The hash of its wasm, manifest and migrations, in hexadecimal.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it was made from; another revision in service can be made from it at once.
+    pub fn component(&self) -> &Arc<Component> {
+        &self.component
     }
 
     /// Its manifest.
     pub fn manifest(&self) -> &Manifest {
-        &self.template.manifest
+        &self.component.template.manifest
     }
 
     /// The wasm's SHA-256 in hexadecimal.
     pub fn digest(&self) -> &str {
-        &self.digest
+        &self.component.digest
     }
 
-    /// The end of its service: it takes no more turns.
-    pub fn retire(&self) {
-        self.turns.close();
-        self.template.retired.store(true, Ordering::Relaxed);
+    /// What it did so far.
+    pub fn stats(&self) -> &Stats {
+        &self.life.stats
+    }
+
+    /// Requests, streams and events in hand.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Requests that wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// After nobody asks it any more: waits until all that it has in hand has ended, for `deadline`
+    /// at most, then ends the rest. Answers how much that was. Who asks it late all the same is
+    /// still answered before the deadline.
+    pub async fn drain(&self, deadline: Duration) -> usize {
+        self.running.close();
+        let ended = tokio::time::timeout(deadline, self.running.wait()).await;
+        self.life.retired.cancel();
+        match ended {
+            Ok(()) => 0,
+            Err(_) => {
+                let left = self.running.len();
+                self.life.killed.cancel();
+                left
+            }
+        }
+    }
+
+    /// Makes an instance and drops it again: whether it starts, within its limits.
+    pub async fn start(&self) -> Result<(), CallError> {
+        let Component {
+            engine,
+            template,
+            instance_pre,
+            ..
+        } = &*self.component;
+        let (verdict, limits) = (Verdict::default(), self.manifest().limits);
+        let mut store = instance::store(
+            engine,
+            template.clone(),
+            limits.memory_mib,
+            limits.cpu_ms,
+            &verdict,
+        );
+        let start = instance_pre.instantiate_async(&mut store);
+        match tokio::time::timeout(limits.deadline(), start).await {
+            Err(_) => Err(CallError::Deadline),
+            Ok(Err(error)) => Err(verdict.error(&error)),
+            Ok(Ok(_)) => Ok(()),
+        }
+    }
+
+    /// A turn beside all others: for a probe, which must not wait behind what it is to report.
+    pub fn extra_turn(&self) -> Turn {
+        Turn {
+            _permit: None,
+            _running: self.running.token(),
+        }
     }
 
     /// Waits for a turn, unless as many wait already as may.
     pub async fn turn(&self) -> Result<Turn, CallError> {
+        let running = self.running.token();
+        let turn = |permit| Turn {
+            _permit: Some(permit),
+            _running: running,
+        };
         if let Ok(permit) = self.turns.clone().try_acquire_owned() {
-            return Ok(Turn { _permit: permit });
+            return Ok(turn(permit));
         }
         let limits = &self.manifest().limits;
         let _place = Place::take(&self.waiting, limits.queue).ok_or(CallError::Overloaded)?;
         let permit =
             tokio::time::timeout(limits.deadline(), self.turns.clone().acquire_owned()).await;
         match permit {
-            Ok(Ok(permit)) => Ok(Turn { _permit: permit }),
+            Ok(Ok(permit)) => Ok(turn(permit)),
             _ => Err(CallError::Overloaded),
         }
     }
 
-    /// Answers the request. The response's body may still come from the guest.
+    /// Answers the request. The response's body may still come from the guest. A request that can be
+    /// told twice without harm is, where its instance broke: most often another one broke it.
     pub async fn handle(
         &self,
         request: http::Request<WasiBody>,
@@ -101,6 +182,32 @@ impl Revision {
         let Some(handler) = &self.http else {
             return Err(CallError::NoInstance("it answers no requests".into()));
         };
+        let again = self.repeatable(&request);
+        match (self.ask(handler, request).await, again, &self.solo) {
+            (Err(CallError::Trap(_)), Some(again), Some(solo)) => self.ask(solo, again).await,
+            (answer, _, _) => answer,
+        }
+    }
+
+    /// A copy of a request without effects and without a body, where instances are shared.
+    fn repeatable(&self, request: &http::Request<WasiBody>) -> Option<http::Request<WasiBody>> {
+        let repeatable = self.manifest().instance.concurrency > 1
+            && request.method().is_safe()
+            && request.body().is_end_stream();
+        repeatable.then(|| {
+            let mut copy = http::Request::new(empty());
+            *copy.method_mut() = request.method().clone();
+            *copy.uri_mut() = request.uri().clone();
+            *copy.headers_mut() = request.headers().clone();
+            copy
+        })
+    }
+
+    async fn ask(
+        &self,
+        handler: &ProxyHandler<Factory>,
+        request: http::Request<WasiBody>,
+    ) -> Result<http::Response<WasiBody>, CallError> {
         // Beside the request's own timer inside the guest's event loop, which a busy guest may keep
         // from running.
         let deadline = self.manifest().limits.deadline() + Duration::from_secs(2);
@@ -110,20 +217,28 @@ impl Revision {
             Ok(Err(error)) if error.is::<InstantiationError<()>>() => {
                 Err(CallError::NoInstance(cause(&error)))
             }
+            Ok(Err(_)) if self.life.killed.is_cancelled() => Err(CallError::Retired),
             Ok(answer) => answer.map_err(|error| CallError::Trap(cause(&error))),
         }
     }
 
     /// Hands the event to an instance of its own.
     pub async fn handle_event(&self, delivery: &Delivery) -> Result<Outcome, CallError> {
-        let Some((pre, indices)) = &self.events else {
+        let _running = self.running.token();
+        let Component {
+            engine,
+            template,
+            instance_pre: pre,
+            ..
+        } = &*self.component;
+        let Ok(indices) = wit::GuestIndices::new(pre) else {
             return Err(CallError::NoInstance("it exports no event handler".into()));
         };
         let limits = self.manifest().event_limits;
         let verdict = Verdict::default();
         let mut store = instance::store(
-            &self.engine,
-            self.template.clone(),
+            engine,
+            template.clone(),
             limits.memory_mib,
             limits.cpu_ms,
             &verdict,
@@ -139,15 +254,27 @@ impl Revision {
                 .run_concurrent(async |accessor| guest.call_handle(accessor, event).await)
                 .await?
         };
-        match tokio::time::timeout(Duration::from_millis(limits.deadline_ms), call).await {
-            Err(_) => Err(CallError::Deadline),
-            Ok(Err(error)) => {
+        let within = tokio::time::timeout(Duration::from_millis(limits.deadline_ms), call);
+        let ended = self.life.killed.run_until_cancelled(within).await;
+        self.life.stats.event();
+        match ended {
+            None => Err(CallError::Retired),
+            Some(Err(_)) => Err(CallError::Deadline),
+            Some(Ok(Err(error))) => {
+                self.life.stats.trap();
                 tracing::debug!(service = %self.manifest().name, "{error:?}");
                 Err(verdict.error(&error))
             }
-            Ok(Ok(disposition)) => Ok(outcome(disposition, delivery.attempt)),
+            Some(Ok(Ok(disposition))) => Ok(outcome(disposition, delivery.attempt)),
         }
     }
+}
+
+fn empty() -> WasiBody {
+    use http_body_util::BodyExt as _;
+    http_body_util::Empty::new()
+        .map_err(|never: std::convert::Infallible| match never {})
+        .boxed_unsync()
 }
 
 /// A place in the queue.

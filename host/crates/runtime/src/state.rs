@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use capability::ComponentName;
 use capability::blobs::Blobs;
@@ -14,7 +13,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::limits::{CpuLimit, MemoryLimit, Verdict};
+use crate::limits::{CpuLimit, Memory, Verdict};
 use crate::manifest::Manifest;
 use crate::outbound::NoOutbound;
 use crate::output::Output;
@@ -34,14 +33,23 @@ pub struct Capabilities {
     pub cache: Option<Arc<dyn Cache>>,
     /// With `[grants.llm]`.
     pub llm: Option<Arc<dyn Llm>>,
+    /// The values of the manifest's `secrets`.
+    pub secrets: BTreeMap<String, String>,
 }
 
 /// A component's part in every state, made once.
 pub(crate) struct Template {
-    /// No more is asked of it: what still idles may be ended in any way.
-    pub(crate) retired: AtomicBool,
     pub(crate) manifest: Manifest,
     pub(crate) capabilities: Capabilities,
+}
+
+impl Template {
+    pub(crate) fn new(manifest: Manifest, capabilities: Capabilities) -> Self {
+        Self {
+            manifest,
+            capabilities,
+        }
+    }
 }
 
 /// A store's data.
@@ -51,7 +59,7 @@ pub(crate) struct State {
     http: WasiHttpCtx,
     outbound: NoOutbound,
     template: Arc<Template>,
-    pub(crate) memory: MemoryLimit,
+    pub(crate) memory: Memory,
     pub(crate) cpu: CpuLimit,
 }
 
@@ -60,7 +68,11 @@ pub(crate) struct View<'a, C> {
     pub(crate) capability: C,
     pub(crate) manifest: &'a Manifest,
     pub(crate) table: &'a mut ResourceTable,
+    pub(crate) memory: Memory,
 }
+
+/// Resources that a guest may have open at once: streams, bodies, transactions.
+const MAX_RESOURCES: usize = 10_000;
 
 impl State {
     pub(crate) fn new(
@@ -69,19 +81,22 @@ impl State {
         cpu_ms: u64,
         verdict: &Verdict,
     ) -> Self {
-        let output = Output::new(template.manifest.name.clone());
+        let manifest = &template.manifest;
+        let output = Output::new(manifest.name.clone(), manifest.limits.log_kib);
         let mut wasi = WasiCtxBuilder::new();
         wasi.stdout(output.clone()).stderr(output);
-        for (key, value) in &template.manifest.config {
+        for (key, value) in manifest.config.iter().chain(&template.capabilities.secrets) {
             wasi.env(key, value);
         }
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_RESOURCES);
         Self {
-            table: ResourceTable::new(),
+            table,
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             outbound: NoOutbound,
             template,
-            memory: MemoryLimit::new(memory_mib, verdict.clone()),
+            memory: Memory::new(memory_mib, verdict.clone()),
             cpu: CpuLimit::new(cpu_ms, verdict.clone()),
         }
     }
@@ -91,6 +106,7 @@ impl State {
             capability: capability(&self.template.capabilities).clone(),
             manifest: &self.template.manifest,
             table: &mut self.table,
+            memory: self.memory.clone(),
         }
     }
 
@@ -111,6 +127,7 @@ impl State {
             },
             manifest: &self.template.manifest,
             table: &mut self.table,
+            memory: self.memory.clone(),
         }
     }
 

@@ -48,7 +48,9 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
         ttl_ms: u64,
     ) -> Result<(), wit::Error> {
         let (cache, key) = scope(accessor, &key)?;
-        if value.len() > MAX_VALUE {
+        let memory = accessor.with(|mut access| access.get().memory);
+        let held = memory.hold(value.len());
+        if value.len() > MAX_VALUE || held.is_none() {
             return Err(wit::Error::QuotaExceeded);
         }
         let ttl = Duration::from_millis(ttl_ms.clamp(*TTL.start(), *TTL.end()));

@@ -30,8 +30,10 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
         accessor: &Accessor<T, Self>,
         request: wit::Request,
     ) -> Result<wit::Completion, wit::Error> {
-        let (llm, most) = accessor.with(|mut access| {
+        let words = request.messages.iter().map(|m| m.content.len()).sum();
+        let (llm, most, _held) = accessor.with(|mut access| {
             let view = access.get();
+            let held = view.memory.hold(words).ok_or(wit::Error::QuotaExceeded)?;
             let most = view
                 .manifest
                 .grants
@@ -39,7 +41,7 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
                 .as_ref()
                 .map_or(0, |grant| grant.max_tokens);
             view.capability
-                .map(|llm| (llm, most))
+                .map(|llm| (llm, most, held))
                 .ok_or(wit::Error::NotConfigured)
         })?;
         let completion = llm.complete(to_host(request, most)?).await?;

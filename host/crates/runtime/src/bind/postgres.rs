@@ -10,6 +10,7 @@ use wasmtime::component::{Accessor, FutureReader, HasData, Resource, StreamReade
 
 use super::stream::{Produce, ProduceItems};
 use crate::bindings::lectern::platform::postgres as wit;
+use crate::limits::Held;
 use crate::state::View;
 
 /// `None` is never linked; a call that came through all the same is denied.
@@ -33,6 +34,17 @@ fn pool<T: Send>(accessor: &Accessor<T, Bound>) -> Result<Arc<dyn Postgres>, wit
     accessor
         .with(|mut access| access.get().capability)
         .ok_or(wit::Error::AccessDenied)
+}
+
+/// Counts what the host holds for the guest on the guest's own account.
+fn hold<'v, T: Send>(
+    accessor: &Accessor<T, Bound>,
+    values: impl IntoIterator<Item = &'v Value>,
+) -> Result<Held, wit::Error> {
+    let bytes = values.into_iter().map(Value::weight).sum();
+    accessor
+        .with(|mut access| access.get().memory.hold(bytes))
+        .ok_or(wit::Error::QuotaExceeded)
 }
 
 fn ended() -> wit::Error {
@@ -74,8 +86,11 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
         statement: String,
         params: Vec<wit::Value>,
     ) -> Result<Vec<Vec<wit::Value>>, wit::Error> {
-        let rows = pool(accessor)?.fetch(&statement, values(params)).await;
-        rows.map(to_guest).map_err(Into::into)
+        let params = values(params);
+        let _params = hold(accessor, &params)?;
+        let rows = pool(accessor)?.fetch(&statement, params).await?;
+        let _rows = hold(accessor, rows.iter().flatten())?;
+        Ok(to_guest(rows))
     }
 
     async fn query(
@@ -90,7 +105,9 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
         ),
         wit::Error,
     > {
-        let found = pool(accessor)?.query(&statement, values(params)).await?;
+        let params = values(params);
+        let _params = hold(accessor, &params)?;
+        let found = pool(accessor)?.query(&statement, params).await?;
         let columns = found
             .columns
             .into_iter()
@@ -121,7 +138,9 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
         statement: String,
         params: Vec<wit::Value>,
     ) -> Result<u64, wit::Error> {
-        Ok(pool(accessor)?.execute(&statement, values(params)).await?)
+        let params = values(params);
+        let _params = hold(accessor, &params)?;
+        Ok(pool(accessor)?.execute(&statement, params).await?)
     }
 
     async fn begin(accessor: &Accessor<T, Self>) -> Result<Resource<Transaction>, wit::Error> {
@@ -148,14 +167,14 @@ impl<T: Send> wit::HostTransactionWithStore<T> for Bound {
         statement: String,
         params: Vec<wit::Value>,
     ) -> Result<Vec<Vec<wit::Value>>, wit::Error> {
+        let params = values(params);
+        let _params = hold(accessor, &params)?;
         let transaction = transaction(accessor, &handle)?;
         let mut open = transaction.lock().await;
-        let rows = open
-            .as_mut()
-            .ok_or_else(ended)?
-            .fetch(&statement, values(params))
-            .await;
-        rows.map(to_guest).map_err(Into::into)
+        let open = open.as_mut().ok_or_else(ended)?;
+        let rows = open.fetch(&statement, params).await?;
+        let _rows = hold(accessor, rows.iter().flatten())?;
+        Ok(to_guest(rows))
     }
 
     async fn execute(
@@ -164,13 +183,12 @@ impl<T: Send> wit::HostTransactionWithStore<T> for Bound {
         statement: String,
         params: Vec<wit::Value>,
     ) -> Result<u64, wit::Error> {
+        let params = values(params);
+        let _params = hold(accessor, &params)?;
         let transaction = transaction(accessor, &handle)?;
         let mut open = transaction.lock().await;
-        Ok(open
-            .as_mut()
-            .ok_or_else(ended)?
-            .execute(&statement, values(params))
-            .await?)
+        let open = open.as_mut().ok_or_else(ended)?;
+        Ok(open.execute(&statement, params).await?)
     }
 
     async fn commit(
