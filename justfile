@@ -26,15 +26,42 @@ components:
         mv target/$folder/component.toml target/$folder/$name.toml; \
     done
 
+# Builds the example of WASI 0.2 with cargo-component to target/author-components/hello.{wasm,toml}.
+hello:
+    rustup target list --installed | grep -qx wasm32-wasip1 || rustup target add wasm32-wasip1
+    cargo component --version 2>/dev/null | grep -q '0\.21\.1' || { \
+        echo "hello: installing cargo-component 0.21.1; this takes about ten minutes"; \
+        cargo install cargo-component --version 0.21.1 --locked; }
+    CARGO_TARGET_DIR=target/author cargo component build --locked --release --manifest-path components/hello/Cargo.toml
+    mkdir -p target/author-components
+    install -m 644 target/author/wasm32-wasip1/release/hello.wasm target/author-components/hello.wasm
+    install -m 644 components/hello/component.toml target/author-components/hello.toml
+
+# Writes a new component: `just new NAME` to components/NAME, or `just new NAME --wasi 0.2 --folder DIR`.
+new NAME *ARGS:
+    cargo run --locked --release -p host --bin lectern -- new {{ NAME }} {{ ARGS }}
+    cargo update --workspace --offline
+
+# Builds one component, to target/components/NAME.wasm beside its manifest.
+component NAME:
+    cargo build --locked --profile component --target wasm32-wasip2 --manifest-path components/{{ NAME }}/Cargo.toml
+    mkdir -p target/components
+    cp target/wasm32-wasip2/component/{{ NAME }}.wasm target/components/{{ NAME }}.wasm
+    cp components/{{ NAME }}/component.toml target/components/{{ NAME }}.toml
+
 # Builds and starts the platform with its embedded defaults, on http://127.0.0.1:8080.
 run *ARGS: build
     target/release/lectern serve {{ ARGS }}
+
+# Builds and starts the platform, and swaps in every component that is saved.
+dev *ARGS: build
+    target/release/lectern dev {{ ARGS }}
 
 # Runs all tests: the domain natively, the contract suites, the platform through real wasm.
 test: setup components
     # The variables of a deployment are not the tests'.
     unset DB_HOST DB_PORT DB_NAME DB_USER DB_PASSWORD JWT_SECRET_KEY LECTERN_COMPONENTS LECTERN_LOG \
-        OPENROUTER_API_KEY OPENROUTER_BASE_URL OPENROUTER_MODEL; \
+        OPENROUTER_API_KEY OPENROUTER_BASE_URL OPENROUTER_MODEL OPENROUTER_REFERER OPENROUTER_TITLE; \
     cargo test --locked --workspace --features host/failpoints
 
 # The domain tests alone: no wasm, no database, seconds.

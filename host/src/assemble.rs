@@ -6,25 +6,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend::inbox::InboxBroker;
-use backend::openai::OpenAi;
+use backend::openai::{ModelCheck, OpenAi};
 use backend::outbox::Relay;
+use backend::postgres::PlatformPool;
 use backend::postgres::cluster::{Cluster, ClusterError};
-use backend::postgres::provision::{self, PoolLimits, ProvisionError};
-use backend::postgres::{self, ComponentPool, PlatformPool};
-use capability::blobs::Blobs;
+use backend::postgres::provision::{self, ProvisionError};
+use backend::revisions::RevisionStore;
 use capability::blobs::local::LocalBlobs;
-use capability::blobs::scoped::Scoped;
-use capability::cache::Cache;
 use capability::cache::local::LocalCache;
 use capability::events::Broker;
-use capability::llm::{Llm, NoLlm};
-use runtime::{Capabilities, Component, Engine, Refused, Revision};
+use capability::llm::NoLlm;
+use runtime::Engine;
+use time::OffsetDateTime;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::bundle::{self, Bundle, BundleError};
+use crate::boot;
+use crate::bundle::{self, BundleError};
 use crate::config::Config;
-use crate::delivery::Deliveries;
-use crate::router::{Conflict, RouteTable};
+use crate::deploy::{DeployError, Deployer};
+use crate::factory::{Factory, Shared};
+use crate::follow::Follower;
+use crate::live::Live;
 
 /// What all components' cached values may take together.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -61,13 +65,10 @@ pub enum StartError {
     Bundle(#[from] BundleError),
     /// A component that is not run.
     #[error(transparent)]
-    Refused(#[from] Refused),
-    /// Two components, one route.
-    #[error(transparent)]
-    Conflict(#[from] Conflict),
-    /// No deliveries.
-    #[error("events cannot be delivered: {0}")]
-    Events(#[from] capability::events::Error),
+    Deploy(#[from] DeployError),
+    /// No revisions.
+    #[error("the revisions cannot be read: {0}")]
+    Revisions(#[from] backend::revisions::Error),
     /// No sandbox.
     #[error("the WebAssembly engine cannot be set up: {0}")]
     Engine(String),
@@ -86,7 +87,7 @@ pub struct Choice {
 
 /// The running platform.
 pub struct Platform {
-    routes: RouteTable,
+    deployer: Arc<Deployer>,
     pool: PlatformPool,
     choices: Vec<Choice>,
 }
@@ -95,17 +96,22 @@ pub struct Platform {
 pub struct Running {
     /// For the gateway.
     pub platform: Arc<Platform>,
-    deliveries: Deliveries,
+    following: TaskTracker,
+    stop: CancellationToken,
     relay: JoinHandle<()>,
-    pools: Vec<Arc<ComponentPool>>,
     cluster: Option<Cluster>,
     _lock: File,
 }
 
 impl Platform {
-    /// Which component answers what.
-    pub fn routes(&self) -> &RouteTable {
-        &self.routes
+    /// What serves, and who changes it.
+    pub fn deployer(&self) -> &Arc<Deployer> {
+        &self.deployer
+    }
+
+    /// What serves.
+    pub fn live(&self) -> &Arc<Live> {
+        &self.deployer.live
     }
 
     /// Which backend each capability uses.
@@ -144,7 +150,7 @@ pub fn choices(config: &Config) -> Vec<Choice> {
     let llm = match &config.llm {
         Some(llm) => choice(
             "llm",
-            format!("{} at {}", llm.model, llm.base_url),
+            format!("{} at {}", llm.model, llm.shown_url()),
             "OPENROUTER_API_KEY or OPENROUTER_BASE_URL is set",
         ),
         None => choice(
@@ -198,35 +204,61 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
         blobs: Arc::new(LocalBlobs::open(&config.data_dir.join("blobs")).await?),
         cache: Arc::new(LocalCache::new(CACHE_BYTES)),
         llm: match &config.llm {
-            Some(llm) => Arc::new(OpenAi::new(llm.clone())?),
+            Some(llm) => model(llm)?,
             None => Arc::new(NoLlm),
         },
+        secrets: config.secrets.clone(),
     };
     let engine =
         Engine::new(Some(&config.compiled)).map_err(|e| StartError::Engine(format!("{e:#}")))?;
-    let (mut revisions, mut pools) = (Vec::new(), Vec::new());
-    for bundle in bundles {
-        let own = component_pool(server, &pool, &bundle).await?;
-        pools.extend(own.clone());
-        revisions.push(Arc::new(revision(&engine, bundle, &shared, own).await?));
-    }
-    let routes = RouteTable::new(revisions)?;
     let broker: Arc<dyn Broker> = Arc::new(InboxBroker::new(pool.clone()));
-    let deliveries = Deliveries::start(&broker, routes.components()).await?;
-    let relay = tokio::spawn(Relay::new(pool.clone(), broker, granted(&routes)).run());
+    let deployer = Arc::new(Deployer {
+        live: Arc::new(Live::new(broker.clone())),
+        store: RevisionStore::new(pool.clone()),
+        factory: Factory::new(engine, shared, server.clone(), pool.clone()),
+    });
+    boot::boot(&deployer, bundles, config.database.is_none()).await?;
+    let granted = deployer.live.grants();
+    let relay = tokio::spawn(Relay::new(pool.clone(), broker, granted).run());
+    let stop = CancellationToken::new();
+    let follower = Follower {
+        deployer: deployer.clone(),
+        host: uuid::Uuid::now_v7().to_string(),
+        listen: config.listen.to_string(),
+        started_at: OffsetDateTime::now_utc(),
+    };
+    let following = follower.start(stop.clone());
     let platform = Arc::new(Platform {
-        routes,
+        deployer,
         pool,
         choices: choices(config),
     });
     Ok(Running {
         platform,
-        deliveries,
+        following,
+        stop,
         relay,
-        pools,
         cluster,
         _lock: lock,
     })
+}
+
+/// The configured model; whether its server knows it is told in the log, beside the start.
+fn model(config: &backend::openai::Config) -> Result<Arc<OpenAi>, capability::llm::Error> {
+    let llm = Arc::new(OpenAi::new(config.clone())?);
+    let (asked, name, server) = (llm.clone(), config.model.clone(), config.shown_url());
+    tokio::spawn(async move {
+        match asked.check_model().await {
+            ModelCheck::Known => tracing::debug!("{server} knows the model {name}"),
+            ModelCheck::Unknown => {
+                tracing::warn!(
+                    "{server} does not list the model {name}: set OPENROUTER_MODEL to one that it has"
+                );
+            }
+            ModelCheck::CannotTell => tracing::warn!("{server} does not say which models it has"),
+        }
+    });
+    Ok(llm)
 }
 
 /// One host to a data directory: its staging folder and private database are nobody else's.
@@ -245,91 +277,13 @@ fn lock(config: &Config) -> Result<File, StartError> {
     }
 }
 
-/// What components share, each in its own scope.
-struct Shared {
-    blobs: Arc<dyn Blobs>,
-    cache: Arc<dyn Cache>,
-    llm: Arc<dyn Llm>,
-}
-
-async fn component_pool(
-    server: &postgres::Config,
-    platform: &PlatformPool,
-    bundle: &Bundle,
-) -> Result<Option<Arc<ComponentPool>>, ProvisionError> {
-    let Some(grant) = &bundle.manifest.grants.postgres else {
-        return Ok(None);
-    };
-    let limits = PoolLimits {
-        connections: grant.connections,
-        statement_timeout: Duration::from_millis(grant.statement_timeout_ms),
-    };
-    let migrations = bundle.migrations.as_deref();
-    let pool =
-        provision::component(server, platform, &bundle.manifest.name, migrations, limits).await?;
-    Ok(Some(Arc::new(pool)))
-}
-
-async fn revision(
-    engine: &Engine,
-    bundle: Bundle,
-    shared: &Shared,
-    pool: Option<Arc<ComponentPool>>,
-) -> Result<Revision, StartError> {
-    let grants = &bundle.manifest.grants;
-    let scope = |name| Arc::new(Scoped::new(shared.blobs.clone(), name)) as Arc<dyn Blobs>;
-    let readable = grants.blobs.iter().flat_map(|grant| grant.read.clone());
-    let capabilities = Capabilities {
-        postgres: pool.clone().map(|pool| pool as _),
-        events: grants.events.as_ref().and(pool).map(|pool| pool as _),
-        blobs: grants
-            .blobs
-            .as_ref()
-            .map(|_| scope(bundle.manifest.name.clone())),
-        shared_blobs: readable.map(|name| (name.clone(), scope(name))).collect(),
-        cache: grants.cache.as_ref().map(|_| shared.cache.clone()),
-        llm: grants.llm.as_ref().map(|_| shared.llm.clone()),
-    };
-    let (engine, Bundle { manifest, wasm, .. }) = (engine.clone(), bundle);
-    let name = manifest.name.clone();
-    let started = std::time::Instant::now();
-    let built =
-        tokio::task::spawn_blocking(move || Component::new(&engine, manifest, &wasm, capabilities));
-    let component = built
-        .await
-        .map_err(|e| StartError::Engine(e.to_string()))??;
-    let revision = Revision::new(component);
-    let (digest, ms) = (&revision.digest()[..12], started.elapsed().as_millis());
-    tracing::info!(service = %name, "ready digest={digest} in {ms} ms");
-    Ok(revision)
-}
-
-/// What the relay lets pass.
-fn granted(routes: &RouteTable) -> backend::outbox::Granted {
-    let grants: Vec<(String, Vec<String>)> = routes
-        .components()
-        .iter()
-        .map(|revision| {
-            let manifest = revision.manifest();
-            let topics = manifest
-                .grants
-                .events
-                .as_ref()
-                .map(|events| events.publish.clone());
-            (manifest.name.to_string(), topics.unwrap_or_default())
-        })
-        .collect();
-    Arc::new(move |component, topic| {
-        grants.iter().any(|(name, topics)| {
-            name == component && topics.iter().any(|granted| granted == topic)
-        })
-    })
-}
-
 impl Running {
     /// After the gateway has stopped: events in hand, then the relay, the pools, the database.
     pub async fn stop(self, drain: Duration) {
-        if tokio::time::timeout(drain, self.deliveries.stop())
+        self.stop.cancel();
+        self.following.wait().await;
+        let deployer = self.platform.deployer();
+        if tokio::time::timeout(drain, deployer.live.stop())
             .await
             .is_err()
         {
@@ -339,12 +293,7 @@ impl Running {
             );
         }
         self.relay.abort();
-        for revision in self.platform.routes().components() {
-            revision.retire();
-        }
-        for pool in &self.pools {
-            pool.close().await;
-        }
+        deployer.factory.close().await;
         self.platform.pool.close().await;
         if let Some(cluster) = self.cluster {
             cluster.stop().await;

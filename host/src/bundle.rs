@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use backend::revisions::{Content, MigrationFile};
 use runtime::Manifest;
 use runtime::manifest::ManifestError;
 
@@ -10,10 +11,8 @@ use runtime::manifest::ManifestError;
 pub struct Bundle {
     /// What it may have.
     pub manifest: Manifest,
-    /// What it is.
-    pub wasm: Vec<u8>,
-    /// Its migrations' folder, where the manifest names one.
-    pub migrations: Option<PathBuf>,
+    /// All that makes its revision.
+    pub content: Content,
 }
 
 /// Why the components cannot be loaded.
@@ -64,25 +63,65 @@ pub fn load_all(folder: &Path) -> Result<Vec<Bundle>, BundleError> {
     manifests.iter().map(|path| load(path)).collect()
 }
 
-/// The component of one manifest.
-pub fn load(path: &Path) -> Result<Bundle, BundleError> {
+/// A manifest and the migrations that it names.
+pub struct ManifestFile {
+    /// As it was read.
+    pub manifest: Manifest,
+    /// As it was written.
+    pub text: String,
+    /// In the order of their names.
+    pub migrations: Vec<MigrationFile>,
+}
+
+/// Reads a manifest, and the migrations beside it.
+pub fn manifest(path: &Path) -> Result<ManifestFile, BundleError> {
     let text = fs::read_to_string(path).map_err(io(path))?;
     let manifest = Manifest::parse(&text).map_err(|source| BundleError::Manifest {
         path: path.to_owned(),
         source,
     })?;
-    let wasm_path = path.with_extension("wasm");
-    let wasm = fs::read(&wasm_path).map_err(io(&wasm_path))?;
-    let relative = manifest
-        .grants
-        .postgres
-        .as_ref()
-        .and_then(|grant| grant.migrations.clone());
-    let migrations =
-        relative.map(|relative| path.parent().unwrap_or(Path::new(".")).join(relative));
-    Ok(Bundle {
+    let grant = manifest.grants.postgres.as_ref();
+    let folder = grant.and_then(|grant| grant.migrations.as_ref());
+    let migrations = match folder {
+        Some(folder) => migrations(&path.parent().unwrap_or(Path::new(".")).join(folder))?,
+        None => vec![],
+    };
+    Ok(ManifestFile {
         manifest,
-        wasm,
+        text,
         migrations,
     })
+}
+
+/// The component of one manifest.
+pub fn load(path: &Path) -> Result<Bundle, BundleError> {
+    let found = manifest(path)?;
+    let wasm_path = path.with_extension("wasm");
+    let wasm = fs::read(&wasm_path).map_err(io(&wasm_path))?;
+    Ok(Bundle {
+        manifest: found.manifest,
+        content: Content {
+            manifest: found.text,
+            migrations: found.migrations,
+            wasm,
+        },
+    })
+}
+
+/// A folder's files of SQL, in the order of their names.
+pub fn migrations(folder: &Path) -> Result<Vec<MigrationFile>, BundleError> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io(folder))? {
+        let path = entry.map_err(io(folder))?.path();
+        if path.extension().is_none_or(|extension| extension != "sql") {
+            continue;
+        }
+        let name = path.file_name().unwrap_or_default();
+        files.push(MigrationFile {
+            name: name.to_string_lossy().into_owned(),
+            sql: fs::read_to_string(&path).map_err(io(&path))?,
+        });
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(files)
 }

@@ -1,6 +1,7 @@
 //! What the operator sets: flags and environment variables, read once. The only place that reads
 //! the environment.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,10 +15,12 @@ const OPENROUTER: &str = "https://openrouter.ai/api/v1";
 const SECRET_BYTES: usize = 32;
 
 /// Everything the host can be told.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// Where the gateway listens.
     pub listen: SocketAddr,
+    /// Where the admin API listens.
+    pub admin_listen: SocketAddr,
     /// Where the host keeps what it keeps.
     pub data_dir: PathBuf,
     /// Where the components and their manifests lie.
@@ -30,6 +33,11 @@ pub struct Config {
     pub llm: Option<backend::openai::Config>,
     /// With `JWT_SECRET_KEY`; without it, development mode.
     pub jwt_secret: Option<SecretString>,
+    /// `LECTERN_SECRET_NAME`, by `NAME`: what manifests may ask for.
+    pub secrets: BTreeMap<String, String>,
+    /// With `LECTERN_OUTBOUND_PRIVATE=1`: components may call private addresses, where a grant names
+    /// the host.
+    pub outbound_private: bool,
     /// Variables that are set, and that this version has no use for.
     pub unused: Vec<&'static str>,
 }
@@ -55,29 +63,74 @@ impl Config {
     /// From the flags and the environment.
     pub fn load(
         listen: SocketAddr,
+        admin_listen: SocketAddr,
         data_dir: PathBuf,
         components: Option<PathBuf>,
     ) -> Result<Self, ConfigError> {
-        let jwt_secret = jwt_secret(env::var("JWT_SECRET_KEY").ok())?;
+        let jwt_secret = configured_secret()?;
         if jwt_secret.is_none() && !listen.ip().is_loopback() {
             return Err(ConfigError::Exposed(listen));
         }
         Ok(Self {
             listen,
+            admin_listen,
             compiled: data_dir.join("compiled"),
             data_dir,
             components: components.unwrap_or_else(built_components),
             database: database(variable)?,
             llm: llm(variable),
             jwt_secret,
+            secrets: secrets(env::vars()),
+            outbound_private: variable("LECTERN_OUTBOUND_PRIVATE").as_deref() == Some("1"),
             unused: unused(variable),
         })
     }
 }
 
+fn secrets(variables: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
+    let secret = |(name, value): (String, String)| {
+        let name = name.strip_prefix("LECTERN_SECRET_")?.to_owned();
+        (!value.is_empty()).then_some((name, value))
+    };
+    variables.filter_map(secret).collect()
+}
+
 /// An empty variable counts as unset, as compose files leave them.
 fn variable(name: &'static str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl Config {
+    /// What a bare machine has: loopback ports that are free, a private database, no model, development
+    /// mode.
+    pub fn embedded(data_dir: &Path, components: PathBuf) -> Self {
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            listen: anywhere,
+            admin_listen: anywhere,
+            data_dir: data_dir.to_owned(),
+            components,
+            compiled: data_dir.join("compiled"),
+            database: None,
+            llm: None,
+            jwt_secret: None,
+            secrets: BTreeMap::new(),
+            outbound_private: false,
+            unused: vec![],
+        }
+    }
+}
+
+/// `JWT_SECRET_KEY`. One that cannot be read is an error: without a secret anybody is let in.
+pub fn configured_secret() -> Result<Option<SecretString>, ConfigError> {
+    match env::var("JWT_SECRET_KEY") {
+        Ok(secret) => jwt_secret(Some(secret)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(ConfigError::Invalid(
+            "JWT_SECRET_KEY",
+            "is not UTF-8".into(),
+        )),
+    }
 }
 
 /// A secret that guards something.
@@ -136,6 +189,8 @@ fn llm(variable: Variable) -> Option<backend::openai::Config> {
     Some(backend::openai::Config {
         base_url: base_url.unwrap_or_else(|| OPENROUTER.into()),
         key: key.map(Into::into),
+        referer: variable("OPENROUTER_REFERER"),
+        title: variable("OPENROUTER_TITLE"),
         model: variable("OPENROUTER_MODEL").unwrap_or_else(|| DEFAULT_MODEL.into()),
     })
 }
@@ -200,7 +255,7 @@ mod tests {
     #[test]
     fn development_mode_listens_on_loopback_only() {
         let everywhere = "0.0.0.0:8080".parse().unwrap();
-        let refused = Config::load(everywhere, "x".into(), None);
+        let refused = Config::load(everywhere, everywhere, "x".into(), None);
         assert!(
             matches!(refused, Err(ConfigError::Exposed(_))),
             "JWT_SECRET_KEY must be unset for the tests"

@@ -1,53 +1,75 @@
 //! Events to components: one subscription a consumer, each event in an instance of its own, settled
-//! when the handler has answered.
+//! when the handler has answered. The subscription is the component's, not a revision's: each event
+//! goes to the revision that serves when it comes.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use capability::events::{Broker, Delivery, Outcome};
+use arc_swap::ArcSwap;
+use capability::ComponentName;
+use capability::events::{Broker, Delivery, Outcome, Subscription};
+use runtime::manifest::EventLimits;
 use runtime::revision::backoff;
-use runtime::{CallError, Revision};
+use runtime::{CallError, Manifest, Revision};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// All consumers' loops.
-pub struct Deliveries {
+use crate::router::RouteTable;
+
+/// A component's loop.
+pub struct Consumer {
+    wants: Wants,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
-impl Deliveries {
-    /// Subscribes every component that consumes.
+/// What a subscription depends on; while it stays the same, so does the subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wants {
+    topics: Vec<String>,
+    at_once: usize,
+}
+
+impl Wants {
+    /// What the manifest says; `None` where it consumes nothing.
+    pub fn of(manifest: &Manifest) -> Option<Self> {
+        let topics = manifest.grants.events.as_ref()?.consume.clone();
+        (!topics.is_empty()).then_some(Self {
+            topics,
+            at_once: manifest.event_limits.concurrency,
+        })
+    }
+}
+
+impl Consumer {
+    /// Subscribes the component, and hands its events to whoever serves in `table`.
     pub async fn start(
         broker: &Arc<dyn Broker>,
-        components: &[Arc<Revision>],
+        name: &ComponentName,
+        wants: Wants,
+        table: Arc<ArcSwap<RouteTable>>,
     ) -> Result<Self, capability::events::Error> {
-        let deliveries = Self {
+        let subscription = broker.subscribe(name.as_str(), &wants.topics).await?;
+        let consumer = Self {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            wants,
         };
-        for revision in components {
-            let manifest = revision.manifest();
-            let Some(grant) = manifest
-                .grants
-                .events
-                .as_ref()
-                .filter(|grant| !grant.consume.is_empty())
-            else {
-                continue;
-            };
-            let subscription = broker
-                .subscribe(manifest.name.as_str(), &grant.consume)
-                .await?;
-            let consumer = Consumer {
-                revision: revision.clone(),
-                tasks: deliveries.tasks.clone(),
-            };
-            deliveries
-                .tasks
-                .spawn(consumer.run(subscription, deliveries.stop.clone()));
-        }
-        Ok(deliveries)
+        let turns = Loop {
+            name: name.clone(),
+            table,
+            tasks: consumer.tasks.clone(),
+            at_once: Arc::new(Semaphore::new(consumer.wants.at_once)),
+        };
+        let stop = consumer.stop.clone();
+        consumer.tasks.spawn(turns.run(subscription, stop));
+        Ok(consumer)
+    }
+
+    /// What it subscribed.
+    pub fn wants(&self) -> &Wants {
+        &self.wants
     }
 
     /// Takes no more; waits for those in hand. Dropped earlier, they go back.
@@ -58,22 +80,17 @@ impl Deliveries {
     }
 }
 
-struct Consumer {
-    revision: Arc<Revision>,
+struct Loop {
+    name: ComponentName,
+    table: Arc<ArcSwap<RouteTable>>,
     tasks: TaskTracker,
+    at_once: Arc<Semaphore>,
 }
 
-impl Consumer {
-    async fn run(
-        self,
-        mut subscription: Box<dyn capability::events::Subscription>,
-        stop: CancellationToken,
-    ) {
-        let at_once = Arc::new(Semaphore::new(
-            self.revision.manifest().event_limits.concurrency,
-        ));
+impl Loop {
+    async fn run(self, mut subscription: Box<dyn Subscription>, stop: CancellationToken) {
         loop {
-            let Ok(room) = at_once.clone().acquire_owned().await else {
+            let Ok(room) = self.at_once.clone().acquire_owned().await else {
                 return;
             };
             let next = tokio::select! {
@@ -82,19 +99,36 @@ impl Consumer {
             };
             match next {
                 Ok(delivery) => {
-                    let revision = self.revision.clone();
+                    let Some(revision) = self.revision(&delivery) else {
+                        // Not in service: the event goes back, and comes again.
+                        return;
+                    };
                     self.tasks.spawn(async move {
                         handle(&revision, delivery).await;
                         drop(room);
                     });
                 }
                 Err(error) => {
-                    let service = &self.revision.manifest().name;
+                    let service = &self.name;
                     tracing::warn!(%service, %error, "events cannot be received; trying again");
-                    tokio::time::sleep(backoff(3)).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(backoff(3)) => {}
+                        () = stop.cancelled() => return,
+                    }
                 }
             }
         }
+    }
+
+    fn revision(&self, delivery: &Delivery) -> Option<Arc<Revision>> {
+        let table = self.table.load();
+        let service = table.service(self.name.as_str())?;
+        let (topic, key) = (&delivery.event.topic, &delivery.event.key);
+        Some(
+            service
+                .choose_for_event(topic, key, delivery.attempt)
+                .clone(),
+        )
     }
 }
 
@@ -104,11 +138,7 @@ async fn handle(revision: &Revision, delivery: Delivery) {
         Ok(outcome) => outcome,
         Err(error) => failed(&delivery, &error),
     };
-    let outcome = within_attempts(
-        outcome,
-        &delivery,
-        revision.manifest().event_limits.max_attempts,
-    );
+    let outcome = within_limits(outcome, &delivery, revision.manifest().event_limits);
     let (id, topic, attempt) = (&delivery.event.id, &delivery.event.topic, delivery.attempt);
     match &outcome {
         Outcome::Done => tracing::info!(%service, "handled {topic} event={id} attempt={attempt}"),
@@ -133,11 +163,76 @@ fn failed(delivery: &Delivery, error: &CallError) -> Outcome {
     }
 }
 
-fn within_attempts(outcome: Outcome, delivery: &Delivery, most: u32) -> Outcome {
-    match outcome {
-        Outcome::Retry { error, .. } if delivery.attempt >= most => Outcome::Reject {
-            reason: format!("given up after {most} attempts; the last: {error}"),
-        },
-        outcome => outcome,
+/// What breaks again and again is given up after a few attempts; what waits for something that is
+/// away, after a long time.
+fn within_limits(outcome: Outcome, delivery: &Delivery, limits: EventLimits) -> Outcome {
+    let Outcome::Retry { failure, error, .. } = &outcome else {
+        return outcome;
+    };
+    let (attempts, most) = (delivery.broken + 1, limits.max_attempts);
+    if failure.is_some() && attempts >= most {
+        let reason = format!("given up after {most} broken attempts; the last: {error}");
+        return Outcome::Reject { reason };
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let published = Duration::from_millis(delivery.event.occurred_at);
+    let age = now.unwrap_or_default().saturating_sub(published);
+    if age >= Duration::from_secs(limits.retry_for_s) {
+        let reason = format!("given up after {} s; the last: {error}", age.as_secs());
+        return Outcome::Reject { reason };
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use capability::events::{Error, Event, Failure, Settle};
+
+    use super::*;
+
+    struct Nobody;
+
+    #[async_trait]
+    impl Settle for Nobody {
+        async fn settle(self: Box<Self>, _: Outcome) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    fn delivery(broken: u32, age: Duration) -> Delivery {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        Delivery {
+            event: Event {
+                id: "1".into(),
+                topic: "t".into(),
+                key: "k".into(),
+                payload: "{}".into(),
+                occurred_at: u64::try_from((now - age).as_millis()).unwrap(),
+            },
+            attempt: 100,
+            broken,
+            previous: None,
+            settle: Box::new(Nobody),
+        }
+    }
+
+    fn is_given_up(failure: Option<Failure>, broken: u32, age_s: u64) -> bool {
+        let retry = Outcome::Retry {
+            after: Duration::ZERO,
+            failure,
+            error: "again".into(),
+        };
+        let delivery = delivery(broken, Duration::from_secs(age_s));
+        let outcome = within_limits(retry, &delivery, EventLimits::default());
+        matches!(outcome, Outcome::Reject { .. })
+    }
+
+    #[test]
+    fn an_outage_of_hours_loses_no_event_and_a_poisonous_one_ends_soon() {
+        assert!(!is_given_up(None, 0, 20 * 3_600));
+        assert!(is_given_up(None, 0, 25 * 3_600));
+        assert!(!is_given_up(Some(Failure::Trap), 6, 60));
+        assert!(is_given_up(Some(Failure::Trap), 7, 60));
     }
 }

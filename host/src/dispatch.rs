@@ -2,8 +2,9 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -12,7 +13,9 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use runtime::revision::Turn;
+use runtime::stats::Ended;
 use runtime::{BodyError, CallError, Revision, WasiBody};
+use tokio::time::Sleep;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -22,63 +25,136 @@ pub enum DispatchError {
         /// Bytes.
         limit: u64,
     },
+    /// The body does not come, or hardly.
+    BodyStalled,
     /// The component gave none.
     Call(CallError),
+}
+
+/// Whose turn a request waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Its own.
+    Request,
+    /// None: it asks how the component is.
+    Probe,
 }
 
 /// Lets the component answer.
 pub async fn dispatch(
     revision: &Arc<Revision>,
     request: Request,
+    kind: Kind,
 ) -> Result<Response, DispatchError> {
     let limit = revision.manifest().limits.body_bytes();
     if request.body().size_hint().lower() > limit {
         return Err(DispatchError::BodyTooLarge { limit });
     }
-    let turn = revision.turn().await.map_err(DispatchError::Call)?;
-    let exceeded = Arc::new(AtomicBool::new(false));
+    let began = Instant::now();
+    let turn = match kind {
+        Kind::Probe => Ok(revision.extra_turn()),
+        Kind::Request => revision.turn().await,
+    };
+    let turn = turn.map_err(|error| {
+        let stats = revision.stats();
+        stats.request(Ended::broken(&error), began.elapsed());
+        DispatchError::Call(error)
+    })?;
+    let broken = Arc::new(AtomicU8::new(WHOLE));
     let request = request.map(|body| {
-        Limited {
-            body,
-            left: limit,
-            exceeded: exceeded.clone(),
-        }
-        .boxed_unsync()
+        Limited::new(body, limit, broken.clone())
+            .map_err(|_| BodyError::ConnectionTerminated)
+            .boxed_unsync()
     });
     let answer = revision.handle(request).await;
     // Whatever the component made of a body that broke off: the reason is ours to tell.
-    if exceeded.load(Ordering::Relaxed) {
-        return Err(DispatchError::BodyTooLarge { limit });
+    match broken.load(Ordering::Relaxed) {
+        TOO_LARGE => return Err(DispatchError::BodyTooLarge { limit }),
+        STALLED => return Err(DispatchError::BodyStalled),
+        _ => {}
     }
+    let ended = match &answer {
+        Ok(response) if response.status().is_server_error() => Ended::Failed,
+        Ok(_) => Ended::Answered,
+        Err(error) => Ended::broken(error),
+    };
+    revision.stats().request(ended, began.elapsed());
     let response = answer.map_err(DispatchError::Call)?;
     Ok(response.map(|body| Body::new(Answer { body, _turn: turn })))
 }
 
-/// A client's body, cut off at the limit.
+const WHOLE: u8 = 0;
+const TOO_LARGE: u8 = 1;
+const STALLED: u8 = 2;
+
+/// A body must bring so much in so long, or it is cut off: a client that keeps a component's turn must
+/// use it.
+const PACE: (u64, Duration) = (8 << 10, Duration::from_secs(20));
+
+/// A client's body, cut off at the limit, and when it stalls.
 struct Limited {
     body: Body,
     left: u64,
-    exceeded: Arc<AtomicBool>,
+    broken: Arc<AtomicU8>,
+    /// Set when the body is waited for; most bodies are there at once.
+    pace: Option<Pin<Box<Sleep>>>,
+    /// Since the pace was set.
+    brought: u64,
+}
+
+impl Limited {
+    fn new(body: Body, limit: u64, broken: Arc<AtomicU8>) -> Self {
+        Self {
+            body,
+            left: limit,
+            broken,
+            pace: None,
+            brought: 0,
+        }
+    }
+
+    fn stalls(&mut self, cx: &mut Context<'_>) -> bool {
+        let (bytes, period) = PACE;
+        let pace = self
+            .pace
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(period)));
+        while pace.as_mut().poll(cx).is_ready() {
+            if self.brought < bytes {
+                return true;
+            }
+            self.brought = 0;
+            pace.as_mut().reset(tokio::time::Instant::now() + period);
+        }
+        false
+    }
+
+    fn cut(&self, why: u8) -> std::io::Error {
+        self.broken.store(why, Ordering::Relaxed);
+        std::io::Error::other("the body was cut off")
+    }
 }
 
 impl http_body::Body for Limited {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = std::io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            return match self.stalls(cx) {
+                true => Poll::Ready(Some(Err(self.cut(STALLED)))),
+                false => Poll::Pending,
+            };
+        };
         Poll::Ready(frame.map(|frame| {
-            let frame = frame.map_err(|_| BodyError::ConnectionTerminated)?;
+            let frame = frame.map_err(std::io::Error::other)?;
             let size = frame.data_ref().map_or(0, |data| data.len() as u64);
+            self.brought += size;
             match self.left.checked_sub(size) {
                 Some(left) => self.left = left,
-                None => {
-                    self.exceeded.store(true, Ordering::Relaxed);
-                    return Err(BodyError::HttpRequestBodySize(None));
-                }
+                None => return Err(self.cut(TOO_LARGE)),
             }
             Ok(frame)
         }))

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderName, HeaderValue, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -23,7 +23,8 @@ use tokio::net::TcpListener;
 use self::auth::Authenticator;
 use self::problem::Problem;
 use crate::assemble::Platform;
-use crate::dispatch::dispatch;
+use crate::dispatch::{DispatchError, Kind, dispatch};
+use crate::token::Claims;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A client that does not finish its head is not waited for.
@@ -50,17 +51,15 @@ impl Gateway {
 
     /// One request, one response, one log line.
     pub async fn answer(&self, mut request: Request) -> Response {
-        let started = Instant::now();
         let id = request_id(&request);
         if let Ok(value) = HeaderValue::from_str(&id) {
             request.headers_mut().insert(REQUEST_ID, value);
         }
-        let line = Line {
-            method: request.method().clone(),
-            path: request.uri().path().to_owned(),
-            started,
-        };
+        let line = Line::begin(&request);
         let (service, answer) = self.route(request).await;
+        if let Err(Problem::Dispatch(DispatchError::Call(error))) = &answer {
+            tracing::warn!(service, "no answer: {error} request_id={id}");
+        }
         let mut response = answer.unwrap_or_else(|problem| problem.render(&id));
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID, value);
@@ -80,34 +79,64 @@ impl Gateway {
             "/capabilities" => return (host, Ok(status::capabilities(&self.platform))),
             _ => {}
         }
-        let Some(route) = self.platform.routes().find(path) else {
+        let table = self.platform.live().table();
+        let Some(route) = table.find(path) else {
             return (host, Err(Problem::NotFound));
         };
-        let service = route.revision.manifest().name.to_string();
-        let revision = route.revision.clone();
-        match route.rewritten {
+        let name = route.service.name.to_string();
+        let claims = match route.health {
             // Health is for probes, which have no token.
-            Some(path) => {
-                auth::set_identity(request.headers_mut(), None);
-                *request.uri_mut() = Uri::from_static(path);
-            }
-            None => match self.authenticator.authenticate(request.headers()) {
-                Ok(claims) => auth::set_identity(request.headers_mut(), claims.as_ref()),
-                Err(denied) => return (service, Err(Problem::Denied(denied))),
+            true => None,
+            false => match self.authenticator.authenticate(request.headers()) {
+                Ok(claims) => claims,
+                Err(denied) => return (name, Err(Problem::Denied(denied))),
             },
+        };
+        if route.service.draining {
+            return (name, Err(Problem::Draining));
         }
+        let revision = {
+            let who = who(claims.as_ref(), request.uri(), request.headers());
+            route.service.choose(request.headers(), who).clone()
+        };
+        if route.health {
+            let path = &revision.manifest().http.health;
+            *request.uri_mut() = path.parse().unwrap_or_default();
+        }
+        let kind = match route.health {
+            true => Kind::Probe,
+            false => Kind::Request,
+        };
+        drop(table);
+        auth::set_identity(request.headers_mut(), claims.as_ref());
         complete(&mut request);
         (
-            service,
-            dispatch(&revision, request)
+            name,
+            dispatch(&revision, request, kind)
                 .await
                 .map_err(Problem::Dispatch),
         )
     }
 }
 
+/// Whom a canary's weight counts: the token's subject, else who the query says it is, else nobody but
+/// this request.
+fn who<'a>(claims: Option<&'a Claims>, uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
+    let query = uri.query().unwrap_or_default();
+    let claimed = || {
+        query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("user_id="))
+    };
+    let request = || headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    match claims {
+        Some(claims) => &claims.sub,
+        None => claimed().or_else(request).unwrap_or_default(),
+    }
+}
+
 /// `wasi:http` wants a scheme and an authority, which an HTTP/1 request line has not.
-fn complete(request: &mut Request) {
+pub(crate) fn complete(request: &mut Request) {
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme.get_or_insert(axum::http::uri::Scheme::HTTP);
     let host = request
@@ -126,7 +155,7 @@ fn complete(request: &mut Request) {
 }
 
 /// The client's own, where it is fit to be logged, else a new one.
-fn request_id(request: &Request) -> String {
+pub(crate) fn request_id(request: &Request) -> String {
     let given = request
         .headers()
         .get(REQUEST_ID)
@@ -159,14 +188,22 @@ fn path_is_fine(uri: &Uri) -> bool {
 }
 
 /// The log line of one request.
-struct Line {
+pub(crate) struct Line {
     method: axum::http::Method,
     path: String,
     started: Instant,
 }
 
 impl Line {
-    fn write(&self, service: &str, response: &Response, id: &str) {
+    pub(crate) fn begin(request: &Request) -> Self {
+        Self {
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            started: Instant::now(),
+        }
+    }
+
+    pub(crate) fn write(&self, service: &str, response: &Response, id: &str) {
         let Self {
             method,
             path,
@@ -177,10 +214,22 @@ impl Line {
     }
 }
 
+/// Who answers a listener's requests.
+pub trait Answer: Send + Sync + 'static {
+    /// One request, one response.
+    fn answer(&self, request: Request) -> impl Future<Output = Response> + Send;
+}
+
+impl Answer for Gateway {
+    async fn answer(&self, request: Request) -> Response {
+        self.answer(request).await
+    }
+}
+
 /// Serves until `shutdown` resolves, then finishes what is running, for `drain` at most.
-pub async fn serve(
+pub async fn serve<A: Answer>(
     listener: TcpListener,
-    gateway: Arc<Gateway>,
+    gateway: Arc<A>,
     shutdown: impl Future<Output = ()>,
     drain: Duration,
 ) {

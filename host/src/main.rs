@@ -1,15 +1,18 @@
 //! `lectern`: the platform's one binary.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use capability::ComponentName;
 use clap::{Parser, Subcommand};
-use host::config::{Config, jwt_secret};
+use host::config::{Config, configured_secret};
+use host::operate::{self, Operation};
+use host::single::{self, Single};
+use host::template::{self, Flavour};
 use host::token::{self, Role};
-use host::{doctor, serve, telemetry};
-use secrecy::ExposeSecret;
+use host::{admin_key, doctor, serve, telemetry};
 
 #[derive(Parser)]
 #[command(
@@ -26,12 +29,30 @@ struct Cli {
 enum Command {
     /// Starts the platform.
     Serve(Place),
+    /// Starts the platform, and swaps in what changes in the workspace's components on every save.
+    Dev(Place),
+    /// Serves one `wasi:http` component without a manifest.
+    ServeComponent(Single),
+    /// Writes a new component that builds, tests and deploys as it is.
+    New {
+        /// 1 to 40 characters of `[a-z0-9_]`, a letter first.
+        #[arg(value_parser = |name: &str| ComponentName::parse(name))]
+        name: ComponentName,
+        /// 0.3: a member of this workspace. 0.2: a cargo-component package that stands alone.
+        #[arg(long, value_enum, default_value = "0.3")]
+        wasi: Flavour,
+        /// The folder that it is written to; `components` for 0.3, the present one for 0.2 when not
+        /// given.
+        #[arg(long)]
+        folder: Option<PathBuf>,
+    },
     /// Says which backend each capability uses and why, and what is missing.
     Doctor(Place),
-    /// Prints a token (JWT) for the configured JWT_SECRET_KEY.
+    /// Prints a token (JWT), signed with JWT_SECRET_KEY; without it, with the data directory's own key,
+    /// which is good for the admin API.
     Token {
         /// The token's subject.
-        #[arg(long)]
+        #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
         user: String,
         /// What it may do.
         #[arg(long, value_enum, default_value = "user")]
@@ -39,16 +60,36 @@ enum Command {
         /// How long it is valid, as in `15m`, `1h`, `30d`.
         #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
         ttl: Duration,
+        /// Where the key is, where JWT_SECRET_KEY is not set.
+        #[arg(long, env = "LECTERN_DATA_DIR", default_value = "./.lectern")]
+        data_dir: PathBuf,
     },
+    #[command(flatten)]
+    Operate(Operation),
+}
+
+const GATEWAY: &str = "127.0.0.1:8080";
+const ADMIN: &str = "127.0.0.1:8081";
+const DATA_DIR: &str = "./.lectern";
+
+/// An empty variable counts as unset, as compose files leave them.
+fn address(text: &str, default: &str) -> Result<SocketAddr, std::net::AddrParseError> {
+    match text {
+        "" => default.parse(),
+        text => text.parse(),
+    }
 }
 
 #[derive(clap::Args)]
 struct Place {
     /// Where to listen; loopback only unless JWT_SECRET_KEY is set.
-    #[arg(long, env = "LECTERN_LISTEN", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "LECTERN_LISTEN", default_value = GATEWAY, value_parser = |text: &str| address(text, GATEWAY))]
     listen: SocketAddr,
+    /// Where the admin API listens.
+    #[arg(long, env = "LECTERN_ADMIN_LISTEN", default_value = ADMIN, value_parser = |text: &str| address(text, ADMIN))]
+    admin_listen: SocketAddr,
     /// Where everything is kept that the platform keeps.
-    #[arg(long, env = "LECTERN_DATA_DIR", default_value = "./.lectern")]
+    #[arg(long, env = "LECTERN_DATA_DIR", default_value = DATA_DIR)]
     data_dir: PathBuf,
     /// Where the built components lie; beside the program when not given.
     #[arg(long, env = "LECTERN_COMPONENTS")]
@@ -70,14 +111,14 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode, String> {
     match command {
-        Command::Serve(place) => {
-            telemetry::init();
-            let config = place.config()?;
-            runtime()?
-                .block_on(serve::run(&config))
-                .map_err(|e| e.to_string())?;
+        Command::Serve(place) => start(place, None),
+        Command::Dev(place) => start(place, Some(Path::new("."))),
+        Command::ServeComponent(single) => {
+            let served = runtime()?.block_on(single::run(single));
+            served.map_err(|e| e.to_string())?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::New { name, wasi, folder } => create(&name, wasi, folder),
         Command::Doctor(place) => {
             let report = runtime()?.block_on(doctor::examine(&place.config()?));
             print(&report.text);
@@ -87,16 +128,62 @@ fn run(command: Command) -> Result<ExitCode, String> {
                 ExitCode::FAILURE
             })
         }
-        Command::Token { user, role, ttl } => {
-            let secret =
-                jwt_secret(std::env::var("JWT_SECRET_KEY").ok()).map_err(|e| e.to_string())?;
-            let secret =
-                secret.ok_or("JWT_SECRET_KEY is not set: there is nothing to sign with")?;
-            let signed = token::sign(secret.expose_secret().as_bytes(), &user, role, ttl);
+        Command::Token {
+            user,
+            role,
+            ttl,
+            data_dir,
+        } => {
+            let secret = configured_secret().map_err(|e| e.to_string())?;
+            let key = match (&secret, role) {
+                (None, Role::User) => Err(
+                    "JWT_SECRET_KEY is not set: the host is in development mode, where requests need no token; \
+                     an operator's is made with --role admin".to_owned(),
+                ),
+                (secret, _) => admin_key::find(secret.as_ref(), &data_dir).map_err(|e| e.to_string()),
+            };
+            let signed = token::sign(&key?, &user, role, ttl);
             print(&format!("{}\n", signed.map_err(|e| e.to_string())?));
             Ok(ExitCode::SUCCESS)
         }
+        Command::Operate(operation) => {
+            print(&runtime()?.block_on(operate::run(operation))?);
+            Ok(ExitCode::SUCCESS)
+        }
     }
+}
+
+fn start(place: Place, sources: Option<&Path>) -> Result<ExitCode, String> {
+    telemetry::init();
+    let config = place.config()?;
+    let served = runtime()?.block_on(serve::run(&config, sources));
+    served.map_err(|e| e.to_string())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn create(
+    name: &ComponentName,
+    wasi: Flavour,
+    folder: Option<PathBuf>,
+) -> Result<ExitCode, String> {
+    let default = match wasi {
+        Flavour::Wasi3 => "components",
+        Flavour::Wasi2 => ".",
+    };
+    let folder = folder.unwrap_or_else(|| default.into());
+    let files = template::create(&folder, name, wasi).map_err(|e| e.to_string())?;
+    for file in files {
+        print(&format!("{}\n", file.display()));
+    }
+    print(match wasi {
+        Flavour::Wasi3 => {
+            "build and deploy it: just component NAME && lectern deploy target/components/NAME.wasm\n"
+        }
+        Flavour::Wasi2 => {
+            "build it with `cargo component build --release`, deploy it with `lectern deploy`\n"
+        }
+    });
+    Ok(ExitCode::SUCCESS)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, String> {
@@ -109,7 +196,12 @@ fn print(text: &str) {
 }
 
 impl Place {
-    fn config(self) -> Result<Config, String> {
-        Config::load(self.listen, self.data_dir, self.components).map_err(|e| e.to_string())
+    fn config(mut self) -> Result<Config, String> {
+        if self.data_dir.as_os_str().is_empty() {
+            self.data_dir = DATA_DIR.into();
+        }
+        let components = self.components.filter(|path| !path.as_os_str().is_empty());
+        Config::load(self.listen, self.admin_listen, self.data_dir, components)
+            .map_err(|e| e.to_string())
     }
 }

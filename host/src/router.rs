@@ -1,14 +1,91 @@
-//! Which component answers a path: an immutable table, longest prefix first.
+//! Which component answers a path, and which of its revisions: an immutable table, longest prefix
+//! first. A change is another table.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use axum::http::HeaderMap;
+use capability::ComponentName;
 use runtime::Revision;
+use runtime::stats::Snapshot;
+
+use crate::canary::{self, Marker};
+
+/// A component in service.
+pub struct Service {
+    /// Whose requests and events.
+    pub name: ComponentName,
+    /// Gets what the canary does not.
+    pub stable: Arc<Revision>,
+    /// The revision on trial.
+    pub canary: Option<Trial>,
+    /// Takes no requests and no events for now.
+    pub draining: bool,
+}
+
+/// A revision on trial.
+#[derive(Clone)]
+pub struct Trial {
+    /// Which.
+    pub revision: Arc<Revision>,
+    /// Of 100 users, so many.
+    pub weight: u8,
+    /// A request with this header goes there too.
+    pub marker: Option<Marker>,
+    /// When this host began it.
+    pub began: Instant,
+    /// What the stable had done by then.
+    pub baseline: Snapshot,
+}
+
+impl Service {
+    /// Who answers a request. The same `who` is always answered by the same revision.
+    pub fn choose(&self, headers: &HeaderMap, who: &str) -> &Arc<Revision> {
+        match &self.canary {
+            Some(trial)
+                if trial
+                    .marker
+                    .as_ref()
+                    .is_some_and(|marker| marker.is_on(headers))
+                    || canary::is_chosen(trial.revision.name(), who, trial.weight) =>
+            {
+                &trial.revision
+            }
+            _ => &self.stable,
+        }
+    }
+
+    /// Who handles an event. What fails at the canary is tried again at the stable.
+    pub fn choose_for_event(&self, topic: &str, key: &str, attempt: u32) -> &Arc<Revision> {
+        let consumes = |revision: &Revision| {
+            let events = revision.manifest().grants.events.as_ref();
+            events.is_some_and(|events| events.consume.iter().any(|consumed| consumed == topic))
+        };
+        match &self.canary {
+            Some(trial)
+                if attempt == 1
+                    && consumes(&trial.revision)
+                    && canary::is_chosen(trial.revision.name(), key, trial.weight) =>
+            {
+                &trial.revision
+            }
+            _ => &self.stable,
+        }
+    }
+
+    /// The stable, and the canary where there is one.
+    pub fn revisions(&self) -> impl Iterator<Item = &Arc<Revision>> {
+        let trial = self.canary.as_ref().map(|trial| &trial.revision);
+        std::iter::once(&self.stable).chain(trial)
+    }
+}
 
 /// The routes of all components.
+#[derive(Default)]
 pub struct RouteTable {
     /// Longest prefix first.
-    routes: Vec<(String, Arc<Revision>)>,
-    components: Vec<Arc<Revision>>,
+    routes: Vec<(String, Arc<Service>)>,
+    services: Vec<Arc<Service>>,
 }
 
 /// Two components claim one route.
@@ -26,59 +103,93 @@ pub struct Conflict {
 /// Where a request goes.
 pub struct Route<'a> {
     /// Who answers.
-    pub revision: &'a Arc<Revision>,
-    /// The path that the component sees, where it is another than the client's.
-    pub rewritten: Option<&'static str>,
+    pub service: &'a Arc<Service>,
+    /// The component's health is asked, whatever path it has for that.
+    pub health: bool,
 }
 
 impl RouteTable {
-    /// Fails where two components claim one route.
-    pub fn new(components: Vec<Arc<Revision>>) -> Result<Self, Conflict> {
-        let mut routes: Vec<(String, Arc<Revision>)> = Vec::new();
-        for revision in &components {
-            let manifest = revision.manifest();
-            for route in &manifest.http.routes {
-                if let Some((_, first)) = routes.iter().find(|(taken, _)| taken == route) {
-                    let first = first.manifest().name.to_string();
-                    let second = manifest.name.to_string();
-                    return Err(Conflict {
-                        route: route.clone(),
-                        first,
-                        second,
-                    });
-                }
-                routes.push((route.clone(), revision.clone()));
+    /// Fails where two components claim one route. A canary's own routes wait for its promotion.
+    pub fn new(services: Vec<Arc<Service>>) -> Result<Self, Conflict> {
+        let mut routes: Vec<(String, Arc<Service>)> = Vec::new();
+        for service in &services {
+            for route in &service.stable.manifest().http.routes {
+                claim(&routes, route, &service.name)?;
+                routes.push((route.clone(), service.clone()));
             }
         }
         routes.sort_by_key(|(route, _)| std::cmp::Reverse(route.len()));
-        Ok(Self { routes, components })
+        Ok(Self { routes, services })
     }
 
-    /// `/{component}/health` is that component's `/health`; the rest goes by prefix.
+    /// Whether the component could have those routes, beside all the others.
+    pub fn check(&self, component: &ComponentName, routes: &[String]) -> Result<(), Conflict> {
+        let others: Vec<_> = self
+            .routes
+            .iter()
+            .filter(|(_, service)| service.name != *component)
+            .cloned()
+            .collect();
+        routes
+            .iter()
+            .try_for_each(|route| claim(&others, route, component))
+    }
+
+    /// The table with that service in the place of its namesake.
+    pub fn with(&self, service: Arc<Service>) -> Result<Self, Conflict> {
+        let mut services = self.others(&service.name);
+        services.push(service);
+        services.sort_by(|a, b| a.name.as_str().cmp(b.name.as_str()));
+        Self::new(services)
+    }
+
+    fn others(&self, name: &ComponentName) -> Vec<Arc<Service>> {
+        let others = self.services.iter().filter(|other| other.name != *name);
+        others.cloned().collect()
+    }
+
+    /// `/{component}/health` is that component's health; the rest goes by prefix.
     pub fn find(&self, path: &str) -> Option<Route<'_>> {
         if let Some(name) = path
             .strip_prefix('/')
             .and_then(|rest| rest.strip_suffix("/health"))
-            && let Some(revision) = self
-                .components
-                .iter()
-                .find(|r| r.manifest().name.as_str() == name)
+            && let Some(service) = self.service(name)
         {
-            return Some(Route {
-                revision,
-                rewritten: Some("/health"),
-            });
+            let health = true;
+            return Some(Route { service, health });
         }
         let found = self.routes.iter().find(|(route, _)| is_below(path, route));
-        found.map(|(_, revision)| Route {
-            revision,
-            rewritten: None,
+        found.map(|(_, service)| Route {
+            service,
+            health: false,
         })
     }
 
-    /// All of them.
-    pub fn components(&self) -> &[Arc<Revision>] {
-        &self.components
+    /// The component of that name.
+    pub fn service(&self, name: &str) -> Option<&Arc<Service>> {
+        self.services
+            .iter()
+            .find(|service| service.name.as_str() == name)
+    }
+
+    /// All of them, by name.
+    pub fn services(&self) -> &[Arc<Service>] {
+        &self.services
+    }
+}
+
+fn claim(
+    taken: &[(String, Arc<Service>)],
+    route: &str,
+    by: &ComponentName,
+) -> Result<(), Conflict> {
+    match taken.iter().find(|(other, _)| other == route) {
+        Some((_, first)) => Err(Conflict {
+            route: route.to_owned(),
+            first: first.name.to_string(),
+            second: by.to_string(),
+        }),
+        None => Ok(()),
     }
 }
 

@@ -1,14 +1,22 @@
 //! `lectern serve`: assemble, listen, and end in order.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
+use crate::admin::Admin;
+use crate::admin_key::{self, KeyError};
 use crate::assemble::{self, StartError};
+use crate::client::Client;
 use crate::config::Config;
+use crate::dev;
 use crate::gateway::{self, Gateway};
+use crate::token::{self, Role};
 
 /// How long requests, then events, may take to end.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -21,15 +29,24 @@ pub enum ServeError {
     Start(#[from] StartError),
     /// The address is taken, or not ours.
     #[error("cannot listen on {0}: {1}")]
-    Listen(std::net::SocketAddr, std::io::Error),
+    Listen(SocketAddr, std::io::Error),
+    /// Operators could not be told from others.
+    #[error(transparent)]
+    Key(#[from] KeyError),
 }
 
-/// Runs until SIGTERM or SIGINT.
-pub async fn run(config: &Config) -> Result<(), ServeError> {
-    let failed = |source| ServeError::Listen(config.listen, source);
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| ServeError::Listen(address, source))
+}
+
+/// Runs until SIGTERM or SIGINT; with `sources`, the workspace is watched and what changes swapped in.
+pub async fn run(config: &Config, sources: Option<&Path>) -> Result<(), ServeError> {
     // First, so that a second host fails before it touches anything.
-    let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+    let listener = listen(config.listen).await?;
+    let admin_listener = listen(config.admin_listen).await?;
+    let address = listener.local_addr().unwrap_or(config.listen);
+    let admin_address = admin_listener.local_addr().unwrap_or(config.admin_listen);
     let running = assemble::assemble(config).await?;
     for choice in running.platform.choices() {
         tracing::info!(
@@ -42,17 +59,43 @@ pub async fn run(config: &Config) -> Result<(), ServeError> {
     if config.is_development() {
         tracing::warn!("development mode: JWT_SECRET_KEY is not set, so requests say who they are");
     }
+    let key = admin_key::obtain(config.jwt_secret.as_ref(), &config.data_dir)?;
+    let admin = Arc::new(Admin::new(running.platform.clone(), &key));
+    tracing::info!("the admin API listens on http://{admin_address}");
     tracing::info!("listening on http://{address}");
     let gateway = Arc::new(Gateway::new(running.platform.clone(), config.jwt_key()));
-    gateway::serve(listener, gateway, interrupted(), DRAIN).await;
+    let stop = CancellationToken::new();
+    let watching = watch(sources, admin_address, &key);
+    let operators = gateway::serve(admin_listener, admin, stop.cancelled(), DRAIN);
+    let learners = async {
+        gateway::serve(listener, gateway, interrupted(), DRAIN).await;
+        stop.cancel();
+    };
+    tokio::join!(operators, learners, stop.run_until_cancelled(watching));
     tracing::info!("no more requests; finishing events");
     running.stop(DRAIN).await;
     tracing::info!("stopped");
     Ok(())
 }
 
+async fn watch(sources: Option<&Path>, admin: SocketAddr, key: &[u8]) {
+    let Some(root) = sources else { return };
+    // As long as a developer's day.
+    let valid = Duration::from_secs(30 * 86_400);
+    let watched = match token::sign(key, "dev", Role::Admin, valid) {
+        Ok(token) => {
+            let client = Client::new(&format!("http://{admin}"), token.into());
+            dev::watch(root, &client).await.map_err(|e| e.to_string())
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = watched {
+        tracing::error!("nothing is swapped on save: {error}");
+    }
+}
+
 /// SIGTERM or SIGINT.
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     let signals = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),

@@ -16,8 +16,12 @@ const HOST: &str = "lectern";
 
 /// Starts logging to stderr. `LECTERN_LOG` filters, as in `debug` or `runtime=debug,info`.
 pub fn init() {
-    let filter = EnvFilter::try_from_env("LECTERN_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,wasmtime=warn,cranelift=warn"));
+    let wanted = std::env::var("LECTERN_LOG").unwrap_or_default();
+    let wanted = if wanted.is_empty() { "info" } else { &wanted };
+    // What speaks of itself at every step is quiet unless it is named.
+    let quiet = "sqlx=warn,wasmtime=warn,cranelift=warn";
+    let filter = EnvFilter::try_new(format!("{quiet},{wanted}"))
+        .unwrap_or_else(|_| EnvFilter::new(format!("{quiet},info")));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

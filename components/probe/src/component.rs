@@ -1,7 +1,10 @@
 //! The routes.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use axum::body::Body;
 use axum::extract::Path;
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::StreamExt;
@@ -24,10 +27,56 @@ fn router() -> Router {
         .route("/probe/publish/{topic}", post(publish))
         .route("/probe/effects", get(effects))
         .route("/probe/misbehave/{how}", get(misbehave))
-        .route(
-            "/health",
-            get(|| async { Json(json!({ "status": "healthy" })) }),
-        )
+        // The same under another name, for the tests that run two of it.
+        .route("/hostile/misbehave/{how}", get(misbehave))
+        .route("/probe/version", get(version))
+        .route("/probe/stream/{tenths}", get(stream))
+        .route("/health", get(health))
+}
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Well, unless the manifest's `config` says otherwise.
+async fn health() -> (StatusCode, Json<Value>) {
+    match setting("UNHEALTHY") {
+        None => (StatusCode::OK, Json(json!({ "status": "healthy" }))),
+        Some(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(json!({ "status": "unhealthy" })),
+        ),
+    }
+}
+
+/// Which revision answers; how well, the manifest's `config` says.
+async fn version() -> (StatusCode, String) {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    if let Some(delay) = setting("DELAY_MS") {
+        guest::wasip3::clocks::monotonic_clock::wait_for(delay * 1_000_000).await;
+    }
+    if setting("TRAP_EACH").is_some_and(|each| call % each == each - 1) {
+        panic!("as asked");
+    }
+    let status = match setting("FAIL_EACH") {
+        Some(each) if call % each == each - 1 => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::OK,
+    };
+    (status, std::env::var("VERSION").unwrap_or_default())
+}
+
+/// An event every tenth of a second, so many of them, then the version of who sent them.
+async fn stream(Path(tenths): Path<u64>) -> Body {
+    let events = futures::stream::iter(0..=tenths).then(move |number| async move {
+        if number < tenths {
+            guest::wasip3::clocks::monotonic_clock::wait_for(100_000_000).await;
+            return Ok::<_, std::io::Error>(format!("data: {number}\n\n"));
+        }
+        let version = std::env::var("VERSION").unwrap_or_default();
+        Ok(format!("data: end {version}\n\n"))
+    });
+    Body::from_stream(events)
 }
 
 async fn select() -> Result<String, Problem> {
@@ -61,7 +110,7 @@ async fn store(Path(key): Path<String>, body: Body) -> Result<String, Problem> {
 }
 
 async fn load(Path(key): Path<String>) -> Result<Vec<u8>, Problem> {
-    blobs::read(&key, 1 << 20).await
+    Ok(blobs::read(&key, 1 << 20).await?)
 }
 
 /// Any statement: the database is what confines it.

@@ -77,14 +77,8 @@ fn target() -> PathBuf {
 
 fn config(folder: &Path, components: &str, database: backend::postgres::Config) -> Config {
     Config {
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        data_dir: folder.to_owned(),
-        components: target().join(components),
-        compiled: folder.join("compiled"),
         database: Some(database),
-        llm: None,
-        jwt_secret: None,
-        unused: vec![],
+        ..Config::embedded(folder, target().join(components))
     }
 }
 

@@ -15,7 +15,7 @@ use backend::postgres::provision::{self, PoolLimits};
 use capability::ComponentName;
 use capability::postgres::{Postgres, Value};
 use host::assemble::Platform;
-use host::dispatch::dispatch;
+use host::dispatch::{Kind, dispatch};
 use host::gateway::{self, Gateway};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -40,11 +40,11 @@ pub(crate) async fn start(
         .route("/probe/empty", get(|| async { "hello" }))
         .route("/probe/select", get(select))
         .with_state(pool);
-    let revision = platform.routes().components()[0].clone();
+    let revision = platform.live().table().services()[0].stable.clone();
     let component = service_fn(move |request: hyper::Request<Incoming>| {
         let revision = revision.clone();
         async move {
-            let response = dispatch(&revision, request.map(Body::new)).await;
+            let response = dispatch(&revision, request.map(Body::new), Kind::Request).await;
             Ok::<Response, Infallible>(response.unwrap())
         }
     });
@@ -78,7 +78,7 @@ async fn pool(database: &backend::postgres::Config) -> Arc<dyn Postgres> {
     };
     let name = ComponentName::parse("native").unwrap();
     Arc::new(
-        provision::component(database, &platform, &name, None, limits)
+        provision::component(database, &platform, &name, &[], limits)
             .await
             .unwrap(),
     )

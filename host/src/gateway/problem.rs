@@ -5,8 +5,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use runtime::CallError;
 use serde_json::json;
-use time::OffsetDateTime;
 use time::macros::format_description;
+use time::{OffsetDateTime, UtcOffset};
 
 use crate::dispatch::DispatchError;
 use crate::gateway::auth::Denied;
@@ -17,17 +17,57 @@ pub(crate) enum Problem {
     NotFound,
     InvalidPath,
     Denied(Denied),
+    /// An operator has taken the component out of service.
+    Draining,
     Dispatch(DispatchError),
 }
 
 /// This moment, as in `2025-12-05T10:30:00Z`.
 pub(crate) fn timestamp() -> String {
+    rfc3339(OffsetDateTime::now_utc())
+}
+
+/// A moment, as in `2025-12-05T10:30:00Z`.
+pub(crate) fn rfc3339(at: OffsetDateTime) -> String {
     let form = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
-    OffsetDateTime::now_utc().format(form).unwrap_or_default()
+    at.to_offset(UtcOffset::UTC)
+        .format(form)
+        .unwrap_or_default()
+}
+
+/// The contract's body of an error; `check` is the one that a deploy did not pass.
+pub(crate) fn render(
+    status: StatusCode,
+    code: &str,
+    message: &str,
+    request_id: &str,
+    check: Option<&str>,
+) -> Response {
+    let mut body = json!({
+        "error": message,
+        "code": code,
+        "timestamp": timestamp(),
+        "request_id": request_id,
+    });
+    if let Some(check) = check {
+        body["check"] = json!(check);
+    }
+    let mut response = (status, axum::Json(body)).into_response();
+    let headers = response.headers_mut();
+    match status {
+        StatusCode::UNAUTHORIZED => {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        StatusCode::SERVICE_UNAVAILABLE => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        _ => {}
+    }
+    response
 }
 
 impl Problem {
-    fn parts(&self) -> (StatusCode, &'static str, String) {
+    pub(crate) fn parts(&self) -> (StatusCode, &'static str, String) {
         let (status, code, message) = match self {
             Self::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such path"),
             Self::InvalidPath => (
@@ -50,10 +90,20 @@ impl Problem {
                 "UNAUTHENTICATED",
                 "the token is not valid",
             ),
+            Self::Draining => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "SERVICE_DRAINING",
+                "the service is out of service for a while",
+            ),
             Self::Dispatch(DispatchError::BodyTooLarge { limit }) => {
                 let message = format!("the body exceeds {limit} bytes");
                 return (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message);
             }
+            Self::Dispatch(DispatchError::BodyStalled) => (
+                StatusCode::REQUEST_TIMEOUT,
+                "REQUEST_TIMEOUT",
+                "the body did not come in time",
+            ),
             Self::Dispatch(DispatchError::Call(error)) => call(error),
         };
         (status, code, message.to_owned())
@@ -62,30 +112,13 @@ impl Problem {
     /// The response, with the request's id.
     pub(crate) fn render(&self, request_id: &str) -> Response {
         let (status, code, message) = self.parts();
-        let body = json!({
-            "error": message,
-            "code": code,
-            "timestamp": timestamp(),
-            "request_id": request_id,
-        });
-        let mut response = (status, axum::Json(body)).into_response();
-        let headers = response.headers_mut();
-        match status {
-            StatusCode::UNAUTHORIZED => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            _ => {}
-        }
-        response
+        render(status, code, &message, request_id, None)
     }
 }
 
 fn call(error: &CallError) -> (StatusCode, &'static str, &'static str) {
     match error {
-        CallError::Overloaded | CallError::NoInstance(_) => (
+        CallError::Overloaded | CallError::Retired | CallError::NoInstance(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "OVERLOADED",
             "the service has as much to do as it can",

@@ -37,7 +37,14 @@ struct Host {
 /// The real binary; answers once it listens. `FAILPOINTS` as the `fail` crate reads it.
 async fn start(folder: &Path, failpoints: &str) -> Host {
     let mut child = Command::new(env!("CARGO_BIN_EXE_lectern"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--data-dir",
+        ])
         .arg(folder)
         .env("LECTERN_COMPONENTS", target().join("components"))
         .env("FAILPOINTS", failpoints)
@@ -49,7 +56,7 @@ async fn start(folder: &Path, failpoints: &str) -> Host {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let mut printed = String::new();
     while let Some(line) = lines.next_line().await.unwrap() {
-        if let Some((_, base)) = line.split_once("listening on ") {
+        if let Some((_, base)) = line.split_once(" listening on ") {
             let base = base.to_owned();
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
             return Host { child, base };
@@ -258,7 +265,14 @@ async fn a_host_that_is_killed_at_any_moment_loses_and_doubles_nothing() {
 async fn two_hosts_cannot_share_a_data_directory() {
     let host = TestHost::start().await;
     let second = Command::new(env!("CARGO_BIN_EXE_lectern"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--data-dir",
+        ])
         .arg(host.folder())
         .env("LECTERN_COMPONENTS", target().join("components"))
         .output()

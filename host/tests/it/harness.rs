@@ -4,27 +4,35 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use host::admin::Admin;
 use host::assemble::{self, Running};
+use host::client::Client;
 use host::config::Config;
 use host::gateway::{self, Gateway};
+use host::token::{self, Role};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, Response};
 use serde_json::Value;
 use sqlx::Connection;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// Longer than anything here takes on a slow machine; nothing waits it out when all is well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Signs the operators' tokens.
+pub(crate) const ADMIN_KEY: &[u8] = b"the tests' operators sign with this";
 
 pub(crate) struct TestHost {
     pub(crate) base: String,
     folder: TempDir,
     client: reqwest::Client,
     running: Running,
-    stop: oneshot::Sender<()>,
+    /// Where the admin API is.
+    pub(crate) admin: String,
+    stop: CancellationToken,
     serving: JoinHandle<()>,
 }
 
@@ -93,16 +101,7 @@ pub(crate) fn config(folder: &Path, components: &str) -> Config {
         "{} is missing: run `just components`",
         components.display()
     );
-    Config {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        data_dir: folder.to_owned(),
-        components,
-        compiled: folder.join("compiled"),
-        database: None,
-        llm: None,
-        jwt_secret: None,
-        unused: vec![],
-    }
+    Config::embedded(folder, components)
 }
 
 impl TestHost {
@@ -123,21 +122,28 @@ impl TestHost {
         Self::on(folder, config).await
     }
 
-    async fn on(folder: TempDir, config: Config) -> Self {
+    pub(crate) async fn on(folder: TempDir, config: Config) -> Self {
         let listener = TcpListener::bind(config.listen).await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let running = assemble::assemble(&config).await.unwrap();
         let gateway = Arc::new(Gateway::new(running.platform.clone(), config.jwt_key()));
-        let (stop, stopped) = oneshot::channel::<()>();
+        let operators = TcpListener::bind(config.admin_listen).await.unwrap();
+        let admin = format!("http://{}", operators.local_addr().unwrap());
+        let api = Arc::new(Admin::new(running.platform.clone(), ADMIN_KEY));
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
         let serving = tokio::spawn(async move {
-            let stopped = async { drop(stopped.await) };
-            gateway::serve(listener, gateway, stopped, PATIENCE).await;
+            tokio::join!(
+                gateway::serve(operators, api, stopped.cancelled(), PATIENCE),
+                gateway::serve(listener, gateway, stopped.cancelled(), PATIENCE),
+            );
         });
         Self {
             base,
             folder,
             client: reqwest::Client::new(),
             running,
+            admin,
             stop,
             serving,
         }
@@ -149,17 +155,28 @@ impl TestHost {
 
     /// Another host on the same data.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_with("components").await
+    }
+
+    pub(crate) async fn restart_with(self, components: &str) -> Self {
         let folder = self.end().await;
-        let config = config(folder.path(), "components");
+        let config = config(folder.path(), components);
         Self::on(folder, config).await
     }
 
     async fn end(self) -> TempDir {
         drop(self.client);
-        self.stop.send(()).unwrap();
+        self.stop.cancel();
         self.serving.await.unwrap();
         self.running.stop(PATIENCE).await;
         self.folder
+    }
+
+    /// An operator.
+    pub(crate) fn operator(&self) -> Client {
+        let valid = Duration::from_secs(3_600);
+        let token = token::sign(ADMIN_KEY, "olga", Role::Admin, valid).unwrap();
+        Client::new(&self.admin, token.into())
     }
 
     pub(crate) fn folder(&self) -> &Path {

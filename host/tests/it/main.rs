@@ -8,8 +8,11 @@
 
 mod bad_input;
 mod crash;
+mod deploy;
 mod gateway;
 mod harness;
 mod learner;
 mod model;
+mod rollout;
 mod sandbox;
+mod swap;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use runtime::{Capabilities, Component, Engine, Manifest, Refused};
+use runtime::{Capabilities, Component, Engine, Haste, Manifest, Refused};
 use serde_json::{Value, json};
 
 use crate::harness::{PATIENCE, TestHost, target};
@@ -179,6 +179,7 @@ fn component(manifest: &str) -> Result<Component, Refused> {
         Manifest::parse(manifest).unwrap(),
         &wasm,
         Capabilities::default(),
+        Haste::Start,
     )
 }
 
@@ -210,13 +211,20 @@ fn what_is_no_component_is_refused() {
     let core = b"\0asm\x01\0\0\0";
     for bytes in [&b""[..], b"junk", core, b"\0asm\x0d\0\x01\0\x07"] {
         let manifest = Manifest::parse("name = \"a\"").unwrap();
-        let refused = Component::new(&engine, manifest, bytes, Capabilities::default());
-        assert!(matches!(refused, Err(Refused::Invalid { .. })));
+        let refused = Component::new(
+            &engine,
+            manifest,
+            bytes,
+            Capabilities::default(),
+            Haste::Start,
+        );
+        assert!(matches!(refused, Err(Refused::NotAComponent { .. })));
     }
     // An empty component: nothing to answer the route with.
     let empty = b"\0asm\x0d\0\x01\0";
     let manifest = Manifest::parse("name = \"a\"\n[http]\nroutes = [\"/a\"]").unwrap();
-    let refused = Component::new(&engine, manifest, empty, Capabilities::default());
+    let nothing = Capabilities::default();
+    let refused = Component::new(&engine, manifest, empty, nothing, Haste::Start);
     assert!(matches!(
         refused,
         Err(Refused::NotExported {

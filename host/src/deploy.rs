@@ -1,0 +1,558 @@
+//! Changes of who serves: a deploy with its checks, traffic, rollback, drain. Each is decided on this
+//! host, committed to the database, and applied here; the other hosts follow.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backend::revisions::{
+    Action, Canary, Content, MigrationFile, Origin, Revision, RevisionStore, Traffic,
+};
+use capability::ComponentName;
+use runtime::Haste;
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::OwnedMutexGuard;
+
+use crate::canary::Marker;
+use crate::factory::{Factory, Unfit};
+use crate::live::{ApplyError, Live, Part, Ready, Switched};
+
+/// Who changes traffic where no person does.
+pub const HOST: &str = "lectern";
+
+/// Makes changes.
+pub struct Deployer {
+    /// What serves on this host.
+    pub live: Arc<Live>,
+    /// What all hosts agree on.
+    pub store: RevisionStore,
+    /// How components are made.
+    pub factory: Factory,
+}
+
+/// Why a change is not made. The revisions that run are untouched.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// A check that was not passed.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    /// No such component.
+    #[error("there is no component `{0}`")]
+    NoComponent(ComponentName),
+    /// No such revision.
+    #[error("`{0}` has no revision that begins with `{1}`, or more than one")]
+    NoRevision(ComponentName, String),
+    /// A first deploy without a manifest.
+    #[error("`{0}` is new, so its manifest is needed: send it as the part `manifest`")]
+    ManifestMissing(ComponentName),
+    /// Somebody else is at it.
+    #[error("`{0}` is being changed by somebody else: try again when that is done")]
+    Busy(ComponentName),
+    /// The revision serves.
+    #[error("the revision {0} is in use: give its traffic to another one first")]
+    InUse(String),
+    /// Nowhere to go back to.
+    #[error("`{0}` has no former revision to roll back to")]
+    NothingBefore(ComponentName),
+    /// The header that sends requests to the canary.
+    #[error("`{0}` is no header: a name, or `name: value`")]
+    Header(String),
+    /// A weight beyond all requests.
+    #[error("a weight is 0 to 100")]
+    Weight,
+    /// The database.
+    #[error("the database failed: {0}")]
+    Store(backend::revisions::Error),
+    /// Decided, and not possible here.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+/// A check that was passed.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct Check {
+    /// `component`, `manifest`, `imports`, `routes`, `secrets`, `migrations`, `compile`, `start`,
+    /// `health` or `switch`.
+    pub check: &'static str,
+    /// How long it took, in milliseconds.
+    pub ms: f64,
+}
+
+/// What has been passed so far.
+#[derive(Default)]
+pub struct Checks(pub Vec<Check>);
+
+impl Checks {
+    async fn run<T>(
+        &mut self,
+        check: &'static str,
+        work: impl Future<Output = Result<T, Unfit>>,
+    ) -> Result<T, Unfit> {
+        let began = Instant::now();
+        let done = work.await?;
+        self.passed(check, began.elapsed());
+        Ok(done)
+    }
+
+    fn passed(&mut self, check: &'static str, took: Duration) {
+        let ms = (took.as_secs_f64() * 1e6).round() / 1e3;
+        self.0.push(Check { check, ms });
+    }
+}
+
+/// A new revision.
+pub struct Deploy {
+    /// The component's bytes.
+    pub wasm: Vec<u8>,
+    /// That of the stable revision where it is missing.
+    pub manifest: Option<String>,
+    /// Those of the stable revision where they are missing.
+    pub migrations: Option<Vec<MigrationFile>>,
+    /// What becomes of it.
+    pub activate: Activate,
+}
+
+/// What becomes of a new revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Activate {
+    /// It is stored, and ready.
+    No,
+    /// It serves.
+    Stable,
+    /// It is tried by so many of 100 users, and by requests with that header.
+    Canary {
+        /// 0 to 100.
+        weight: u8,
+        /// A name, or `name: value`.
+        header: Option<String>,
+    },
+}
+
+/// What a deploy did.
+pub struct Deployed {
+    /// Its name.
+    pub revision: String,
+    /// What it passed, in order.
+    pub checks: Vec<Check>,
+    /// What it took the place of.
+    pub former: Option<String>,
+}
+
+impl Deployer {
+    fn lock(&self, name: &ComponentName) -> Result<OwnedMutexGuard<Part>, DeployError> {
+        let part = self.live.part(name);
+        part.try_lock_owned()
+            .map_err(|_| DeployError::Busy(name.clone()))
+    }
+
+    fn failed(name: &ComponentName) -> impl Fn(backend::revisions::Error) -> DeployError {
+        use backend::revisions::Error;
+        let name = name.clone();
+        move |error| match error {
+            Error::Conflict => DeployError::Busy(name.clone()),
+            error => DeployError::Store(error),
+        }
+    }
+
+    /// Takes a new revision through all checks, stores it, and activates it as asked.
+    pub async fn deploy(
+        &self,
+        name: &ComponentName,
+        deploy: Deploy,
+        who: &str,
+    ) -> Result<Deployed, DeployError> {
+        let mut part = self.lock(name)?;
+        let failed = Self::failed(name);
+        let now = self.store.traffic_of(name).await.map_err(&failed)?;
+        let stable = match &now {
+            Some(now) => Some(self.find(name, &now.stable).await?),
+            None => None,
+        };
+        let content = content(
+            name,
+            deploy.wasm,
+            deploy.manifest,
+            deploy.migrations,
+            stable.as_ref(),
+        )?;
+        check_activation(&deploy.activate)?;
+        let mut checks = Checks::default();
+        let run = stable.map(|stable| stable.migrations).unwrap_or_default();
+        let ready = self
+            .prepare(
+                &part,
+                name,
+                content.clone(),
+                &run,
+                Haste::Background,
+                &mut checks,
+            )
+            .await?;
+        let revision = ready.revision.clone();
+        self.store
+            .put(name, &content, Origin::Deployed, who)
+            .await
+            .map_err(&failed)?;
+        let former = now.as_ref().map(|now| now.stable.clone());
+        let action = Action {
+            who: who.to_owned(),
+            action: "deploy",
+            detail: json!({ "revision": revision, "former": former }),
+        };
+        match next(now, name, &revision, &deploy.activate) {
+            Some(wanted) => {
+                let switched = self.commit(&mut part, &wanted, &[ready], &action).await?;
+                checks.passed("switch", switched.took);
+            }
+            None => {
+                self.live.warm_up(&mut part, ready);
+                self.store.record(name, &action).await.map_err(&failed)?;
+            }
+        }
+        Ok(Deployed {
+            revision,
+            checks: checks.0,
+            former,
+        })
+    }
+
+    /// Every check up to the switch; none changes who serves.
+    pub async fn prepare(
+        &self,
+        part: &Part,
+        name: &ComponentName,
+        content: Arc<Content>,
+        run: &[MigrationFile],
+        haste: Haste,
+        checks: &mut Checks,
+    ) -> Result<Ready, Unfit> {
+        let revision = content.revision();
+        if let Some(ready) = self.live.ready(part, name, &revision) {
+            return Ok(ready);
+        }
+        let factory = &self.factory;
+        let manifest = checks
+            .run("manifest", async {
+                factory.manifest(name, &content.manifest)
+            })
+            .await?;
+        let examine = {
+            let (manifest, content) = (manifest.clone(), content.clone());
+            move || runtime::Component::check(&manifest, &content.wasm)
+        };
+        checks
+            .run("imports", async {
+                let examined = tokio::task::spawn_blocking(examine).await;
+                Ok(examined.map_err(|e| Unfit::Host(e.to_string()))??)
+            })
+            .await?;
+        let routes = &manifest.http.routes;
+        checks
+            .run("routes", async {
+                Ok(self.live.table().check(name, routes)?)
+            })
+            .await?;
+        checks
+            .run("secrets", async { factory.secrets(&manifest) })
+            .await?;
+        let pool = checks
+            .run(
+                "migrations",
+                factory.migrate(&manifest, run, &content.migrations),
+            )
+            .await?;
+        let component = checks
+            .run("compile", factory.compile(manifest, content, pool, haste))
+            .await?;
+        // At the start of the host nobody serves yet whom the candidate could replace.
+        if haste == Haste::Background {
+            checks.run("health", factory.try_out(&component)).await?;
+        }
+        Ok(Ready {
+            revision,
+            component,
+        })
+    }
+
+    /// Stores what is wanted, then applies it.
+    async fn commit(
+        &self,
+        part: &mut Part,
+        wanted: &Traffic,
+        ready: &[Ready],
+        action: &Action,
+    ) -> Result<Switched, DeployError> {
+        let name = &wanted.component;
+        let stored = self.store.set_traffic(wanted, action).await;
+        let now = stored.map_err(Self::failed(name))?;
+        let switched = self.live.apply(part, &now, ready).await?;
+        let to = |revision: &str| revision[..revision.len().min(12)].to_owned();
+        let canary = now
+            .canary
+            .as_ref()
+            .map(|canary| format!(" canary={}", to(&canary.revision)));
+        tracing::info!(
+            service = %name,
+            "{} by {}: stable={}{} in {} µs",
+            action.action, action.who, to(&now.stable), canary.unwrap_or_default(), switched.took.as_micros()
+        );
+        Ok(switched)
+    }
+
+    /// The revision whose name begins so.
+    pub async fn find(&self, name: &ComponentName, prefix: &str) -> Result<Revision, DeployError> {
+        self.store
+            .find(name, prefix)
+            .await
+            .map_err(|error| match error {
+                backend::revisions::Error::NotFound => {
+                    DeployError::NoRevision(name.clone(), prefix.to_owned())
+                }
+                error => DeployError::Store(error),
+            })
+    }
+
+    /// The component's traffic.
+    pub async fn traffic(&self, name: &ComponentName) -> Result<Traffic, DeployError> {
+        let now = self.store.traffic_of(name).await;
+        now.map_err(DeployError::Store)?
+            .ok_or_else(|| DeployError::NoComponent(name.clone()))
+    }
+
+    /// A stored revision, made ready to serve here.
+    pub async fn ready(
+        &self,
+        part: &Part,
+        revision: &Revision,
+        run: &[MigrationFile],
+        haste: Haste,
+    ) -> Result<Ready, DeployError> {
+        let name = &revision.component;
+        if let Some(ready) = self.live.ready(part, name, &revision.revision) {
+            return Ok(ready);
+        }
+        let wasm = self.store.wasm(&revision.wasm_digest).await;
+        let content = Content {
+            manifest: revision.manifest.clone(),
+            migrations: revision.migrations.clone(),
+            wasm: wasm.map_err(DeployError::Store)?,
+        };
+        let mut checks = Checks::default();
+        Ok(self
+            .prepare(part, name, Arc::new(content), run, haste, &mut checks)
+            .await?)
+    }
+
+    /// Gives the traffic to `stable`, and of it so much to `canary`. Ends a drain.
+    pub async fn set_traffic(
+        &self,
+        name: &ComponentName,
+        stable: Option<&str>,
+        canary: Option<Canary>,
+        who: &str,
+    ) -> Result<Traffic, DeployError> {
+        let mut part = self.lock(name)?;
+        let now = self.traffic(name).await?;
+        let stable = self.find(name, stable.unwrap_or(&now.stable)).await?;
+        let run = self.find(name, &now.stable).await?.migrations;
+        let mut ready = vec![self.ready(&part, &stable, &run, Haste::Background).await?];
+        let mut trial = None;
+        if let Some(canary) = canary {
+            check_activation(&Activate::Canary {
+                weight: canary.weight,
+                header: canary.header.clone(),
+            })?;
+            let found = self.find(name, &canary.revision).await?;
+            ready.push(self.ready(&part, &found, &run, Haste::Background).await?);
+            trial = Some(Canary {
+                revision: found.revision,
+                ..canary
+            });
+        }
+        let wanted = moved(now, stable.revision, trial);
+        let detail = json!({
+            "stable": wanted.stable,
+            "canary": wanted.canary.as_ref().map(|canary| &canary.revision),
+            "weight": wanted.canary.as_ref().map(|canary| canary.weight),
+        });
+        let action = Action {
+            who: who.to_owned(),
+            action: "traffic",
+            detail,
+        };
+        self.commit(&mut part, &wanted, &ready, &action).await?;
+        Ok(wanted)
+    }
+
+    /// Ends the trial where there is one, else goes back to the stable revision before this one.
+    pub async fn rollback(&self, name: &ComponentName, who: &str) -> Result<Traffic, DeployError> {
+        let mut part = self.lock(name)?;
+        let mut wanted = self.traffic(name).await?;
+        let mut ready = vec![];
+        let from = match wanted.canary.take() {
+            Some(canary) => canary.revision,
+            None => {
+                if wanted.previous.is_empty() {
+                    return Err(DeployError::NothingBefore(name.clone()));
+                }
+                let back = wanted.previous.remove(0);
+                if self.live.ready(&part, name, &back).is_none() {
+                    let stored = self.find(name, &back).await?;
+                    ready.push(self.ready(&part, &stored, &[], Haste::Background).await?);
+                }
+                std::mem::replace(&mut wanted.stable, back)
+            }
+        };
+        let action = Action {
+            who: who.to_owned(),
+            action: "rollback",
+            detail: json!({ "from": from, "to": wanted.stable }),
+        };
+        self.commit(&mut part, &wanted, &ready, &action).await?;
+        Ok(wanted)
+    }
+
+    /// Takes no requests and no events for the component until its traffic is set again.
+    pub async fn drain(&self, name: &ComponentName, who: &str) -> Result<Traffic, DeployError> {
+        let mut part = self.lock(name)?;
+        let mut wanted = self.traffic(name).await?;
+        wanted.draining = true;
+        let action = Action {
+            who: who.to_owned(),
+            action: "drain",
+            detail: json!({}),
+        };
+        self.commit(&mut part, &wanted, &[], &action).await?;
+        Ok(wanted)
+    }
+
+    /// Forgets a revision that nobody uses.
+    pub async fn delete(
+        &self,
+        name: &ComponentName,
+        revision: &str,
+        who: &str,
+    ) -> Result<(), DeployError> {
+        let mut part = self.lock(name)?;
+        let found = self.find(name, revision).await?.revision;
+        let action = Action {
+            who: who.to_owned(),
+            action: "delete",
+            detail: json!({ "revision": found }),
+        };
+        let deleted = self.store.delete(name, &found, &action).await;
+        deleted.map_err(|error| match error {
+            backend::revisions::Error::InUse => DeployError::InUse(found.clone()),
+            error => DeployError::Store(error),
+        })?;
+        self.live.forget(&mut part, &found);
+        Ok(())
+    }
+
+    /// What the watch over canaries found: ends the trial, or promotes it.
+    pub async fn end_trial(
+        &self,
+        name: &ComponentName,
+        revision: &str,
+        promote: bool,
+        detail: serde_json::Value,
+    ) -> Result<(), DeployError> {
+        let mut part = self.live.part(name).lock_owned().await;
+        let now = self.traffic(name).await?;
+        // Another host, or a person, was first.
+        if now.canary.as_ref().map(|canary| canary.revision.as_str()) != Some(revision) {
+            return Ok(());
+        }
+        let stable = if promote {
+            revision.to_owned()
+        } else {
+            now.stable.clone()
+        };
+        let wanted = moved(now, stable, None);
+        let action = Action {
+            who: HOST.to_owned(),
+            action: if promote {
+                "canary promoted"
+            } else {
+                "canary rolled back"
+            },
+            detail,
+        };
+        self.commit(&mut part, &wanted, &[], &action).await?;
+        Ok(())
+    }
+}
+
+fn content(
+    name: &ComponentName,
+    wasm: Vec<u8>,
+    manifest: Option<String>,
+    migrations: Option<Vec<MigrationFile>>,
+    stable: Option<&Revision>,
+) -> Result<Arc<Content>, DeployError> {
+    let manifest = manifest.or_else(|| stable.map(|stable| stable.manifest.clone()));
+    let migrations = migrations.or_else(|| stable.map(|stable| stable.migrations.clone()));
+    Ok(Arc::new(Content {
+        manifest: manifest.ok_or_else(|| DeployError::ManifestMissing(name.clone()))?,
+        migrations: migrations.unwrap_or_default(),
+        wasm,
+    }))
+}
+
+fn check_activation(activate: &Activate) -> Result<(), DeployError> {
+    match activate {
+        Activate::Canary { weight, .. } if *weight > 100 => Err(DeployError::Weight),
+        Activate::Canary {
+            header: Some(header),
+            ..
+        } if Marker::parse(header).is_none() => Err(DeployError::Header(header.clone())),
+        _ => Ok(()),
+    }
+}
+
+/// The traffic after a deploy; `None` where it stays as it is. A first revision has nobody to be
+/// tried beside.
+fn next(
+    now: Option<Traffic>,
+    name: &ComponentName,
+    revision: &str,
+    activate: &Activate,
+) -> Option<Traffic> {
+    match (now, activate) {
+        (_, Activate::No) => None,
+        (None, _) => Some(Traffic {
+            component: name.clone(),
+            generation: 0,
+            stable: revision.to_owned(),
+            canary: None,
+            previous: vec![],
+            draining: false,
+        }),
+        (Some(now), Activate::Stable) => Some(moved(now, revision.to_owned(), None)),
+        (Some(now), Activate::Canary { weight, header }) => {
+            let canary = (now.stable != revision).then(|| Canary {
+                revision: revision.to_owned(),
+                weight: *weight,
+                header: header.clone(),
+            });
+            let stable = now.stable.clone();
+            Some(moved(now, stable, canary))
+        }
+    }
+}
+
+/// The traffic with another stable revision, and the former one remembered.
+pub fn moved(now: Traffic, stable: String, canary: Option<Canary>) -> Traffic {
+    let mut previous = now.previous;
+    if now.stable != stable {
+        previous.insert(0, now.stable);
+    }
+    previous.retain(|former| *former != stable);
+    Traffic {
+        stable,
+        canary,
+        previous,
+        draining: false,
+        ..now
+    }
+}

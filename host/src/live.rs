@@ -1,0 +1,311 @@
+//! What serves on this host now, and how it becomes something else: one atomic store, after which the
+//! former revision drains.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use backend::revisions::Traffic;
+use capability::ComponentName;
+use capability::events::Broker;
+use runtime::{Component, Revision};
+use tokio_util::task::TaskTracker;
+
+use crate::canary::Marker;
+use crate::delivery::{Consumer, Wants};
+use crate::router::{Conflict, RouteTable, Service, Trial};
+
+/// A component that is ready to serve, under its revision's name.
+#[derive(Clone)]
+pub struct Ready {
+    /// The revision's name.
+    pub revision: String,
+    /// Compiled and linked.
+    pub component: Arc<Component>,
+}
+
+/// What a change did.
+#[derive(Clone, Copy, Debug)]
+pub struct Switched {
+    /// From the first moment that the former table was read to the store of the new one.
+    pub took: Duration,
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Another component has the route.
+    #[error(transparent)]
+    Route(#[from] Conflict),
+    /// The revision was neither running, nor warm, nor given.
+    #[error("the revision {0} is not ready on this host")]
+    NotReady(String),
+    /// The header that sends requests to the canary.
+    #[error("`{0}` is no header: a name, or `name: value`")]
+    Header(String),
+}
+
+/// What serves now.
+pub struct Live {
+    table: Arc<ArcSwap<RouteTable>>,
+    /// Held for the moment in which one table becomes another.
+    change: Mutex<()>,
+    parts: Mutex<BTreeMap<ComponentName, Arc<tokio::sync::Mutex<Part>>>>,
+    broker: Arc<dyn Broker>,
+    /// What any revision that ran here might publish: a draining one still does.
+    granted: Arc<RwLock<HashSet<(String, String)>>>,
+    drains: TaskTracker,
+}
+
+/// One component on this host. Locked by who changes it.
+#[derive(Default)]
+pub struct Part {
+    /// Of the traffic that is applied.
+    pub generation: i64,
+    /// Why a newer generation is not.
+    pub held_back: Option<String>,
+    warm: VecDeque<Ready>,
+    consumer: Option<Consumer>,
+}
+
+impl Live {
+    /// Nothing serves yet.
+    pub fn new(broker: Arc<dyn Broker>) -> Self {
+        Self {
+            table: Arc::default(),
+            change: Mutex::default(),
+            parts: Mutex::default(),
+            broker,
+            granted: Arc::default(),
+            drains: TaskTracker::new(),
+        }
+    }
+
+    /// Who serves what, now.
+    pub fn table(&self) -> arc_swap::Guard<Arc<RouteTable>> {
+        self.table.load()
+    }
+
+    /// What the relay lets pass.
+    pub fn grants(&self) -> backend::outbox::Granted {
+        let granted = self.granted.clone();
+        Arc::new(move |component, topic| {
+            let granted = granted.read().unwrap_or_else(PoisonError::into_inner);
+            granted.contains(&(component.to_owned(), topic.to_owned()))
+        })
+    }
+
+    /// The component's own state, for one who changes it: changes come one at a time.
+    pub fn part(&self, name: &ComponentName) -> Arc<tokio::sync::Mutex<Part>> {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.entry(name.clone()).or_default().clone()
+    }
+
+    /// All components' states.
+    pub fn parts(&self) -> Vec<(ComponentName, Arc<tokio::sync::Mutex<Part>>)> {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.iter().map(|(n, p)| (n.clone(), p.clone())).collect()
+    }
+
+    /// The revision, where it runs here or stayed warm.
+    pub fn ready(&self, part: &Part, name: &ComponentName, revision: &str) -> Option<Ready> {
+        let table = self.table();
+        let running = table.service(name.as_str());
+        let running = running.and_then(|service| {
+            let mut revisions = service.revisions();
+            let found = revisions.find(|running| running.name() == revision)?;
+            Some(found.component().clone())
+        });
+        let warm = || part.warm.iter().find(|warm| warm.revision == revision);
+        let component = running.or_else(|| Some(warm()?.component.clone()))?;
+        Some(Ready {
+            revision: revision.to_owned(),
+            component,
+        })
+    }
+
+    /// Makes it so. `ready` are revisions that are neither running nor warm.
+    pub async fn apply(
+        self: &Arc<Self>,
+        part: &mut Part,
+        wanted: &Traffic,
+        ready: &[Ready],
+    ) -> Result<Switched, ApplyError> {
+        let name = &wanted.component;
+        let mut revisions = Vec::new();
+        let canary = wanted.canary.as_ref();
+        for revision in [Some(&wanted.stable), canary.map(|canary| &canary.revision)] {
+            let Some(revision) = revision else { continue };
+            let given = ready.iter().find(|ready| ready.revision == *revision);
+            let found = given.cloned().or_else(|| self.ready(part, name, revision));
+            revisions.push(found.ok_or_else(|| ApplyError::NotReady(revision.clone()))?);
+        }
+        let marker = canary.and_then(|canary| canary.header.as_deref());
+        let marker = marker
+            .map(|text| Marker::parse(text).ok_or_else(|| ApplyError::Header(text.to_owned())))
+            .transpose()?;
+        self.grant(&revisions);
+        let (switched, former) = self.switch(wanted, &revisions, marker)?;
+        part.generation = wanted.generation;
+        part.held_back = None;
+        self.keep_warm(part, &former);
+        self.consume(part, wanted).await;
+        Ok(switched)
+    }
+
+    fn grant(&self, revisions: &[Ready]) {
+        let mut granted = self.granted.write().unwrap_or_else(PoisonError::into_inner);
+        for ready in revisions {
+            let manifest = ready.component.manifest();
+            for topic in manifest
+                .grants
+                .events
+                .iter()
+                .flat_map(|events| &events.publish)
+            {
+                granted.insert((manifest.name.to_string(), topic.clone()));
+            }
+        }
+    }
+
+    /// The one moment; answers who is out of service by it.
+    fn switch(
+        &self,
+        wanted: &Traffic,
+        revisions: &[Ready],
+        marker: Option<Marker>,
+    ) -> Result<(Switched, Vec<Arc<Revision>>), ApplyError> {
+        let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = Instant::now();
+        let table = self.table.load();
+        let former = table.service(wanted.component.as_str());
+        let in_service = |ready: &Ready| {
+            let mut running = former.iter().flat_map(|service| service.revisions());
+            let found = running.find(|running| running.name() == ready.revision);
+            found.cloned().unwrap_or_else(|| {
+                Arc::new(Revision::new(
+                    ready.component.clone(),
+                    ready.revision.clone(),
+                ))
+            })
+        };
+        let Some((stable, canary)) = revisions.split_first() else {
+            return Err(ApplyError::NotReady(wanted.stable.clone()));
+        };
+        let stable = in_service(stable);
+        let trial = canary
+            .first()
+            .zip(wanted.canary.as_ref())
+            .map(|(ready, canary)| {
+                let revision = in_service(ready);
+                let kept = former
+                    .and_then(|service| service.canary.as_ref())
+                    .filter(|trial| trial.revision.name() == revision.name());
+                Trial {
+                    began: kept.map_or(began, |trial| trial.began),
+                    baseline: kept
+                        .map_or_else(|| stable.stats().snapshot(), |t| t.baseline.clone()),
+                    revision,
+                    weight: canary.weight,
+                    marker,
+                }
+            });
+        let service = Arc::new(Service {
+            name: wanted.component.clone(),
+            stable,
+            canary: trial,
+            draining: wanted.draining,
+        });
+        let next = table.with(service.clone())?;
+        self.table.store(Arc::new(next));
+        let took = began.elapsed();
+        let stays =
+            |revision: &Arc<Revision>| service.revisions().any(|r| Arc::ptr_eq(r, revision));
+        let former = former.iter().flat_map(|service| service.revisions());
+        let out = former
+            .filter(|revision| !stays(revision))
+            .cloned()
+            .collect();
+        Ok((Switched { took }, out))
+    }
+
+    fn keep_warm(&self, part: &mut Part, former: &[Arc<Revision>]) {
+        for revision in former {
+            part.warm.retain(|warm| warm.revision != revision.name());
+            part.warm.push_front(Ready {
+                revision: revision.name().to_owned(),
+                component: revision.component().clone(),
+            });
+            part.warm.truncate(revision.manifest().rollout.warm);
+            self.drains.spawn(drain(revision.clone()));
+        }
+    }
+
+    /// Keeps a compiled revision that serves nobody yet.
+    pub fn warm_up(&self, part: &mut Part, ready: Ready) {
+        let most = ready.component.manifest().rollout.warm.max(1);
+        part.warm.retain(|warm| warm.revision != ready.revision);
+        part.warm.push_front(ready);
+        part.warm.truncate(most);
+    }
+
+    /// Forgets a warm revision.
+    pub fn forget(&self, part: &mut Part, revision: &str) {
+        part.warm.retain(|warm| warm.revision != revision);
+    }
+
+    /// The subscription stays as it is, unless the new revision wants another.
+    async fn consume(self: &Arc<Self>, part: &mut Part, wanted: &Traffic) {
+        let name = &wanted.component;
+        let wants = {
+            let table = self.table();
+            let service = table.service(name.as_str());
+            let stable = service.map(|service| service.stable.manifest());
+            stable.and_then(Wants::of).filter(|_| !wanted.draining)
+        };
+        if part.consumer.as_ref().map(Consumer::wants) == wants.as_ref() {
+            return;
+        }
+        if let Some(former) = part.consumer.take() {
+            self.drains.spawn(former.stop());
+        }
+        let Some(wants) = wants else { return };
+        match Consumer::start(&self.broker, name, wants, self.table.clone()).await {
+            Ok(consumer) => part.consumer = Some(consumer),
+            Err(error) => {
+                tracing::error!(service = %name, %error, "events cannot be received");
+                part.held_back = Some(format!("events cannot be received: {error}"));
+            }
+        }
+    }
+
+    /// The host's end, after the gateway's: events in hand first, then whatever still drains.
+    pub async fn stop(&self) {
+        for (_, part) in self.parts() {
+            if let Some(consumer) = part.lock().await.consumer.take() {
+                self.drains.spawn(consumer.stop());
+            }
+        }
+        self.drains.close();
+        self.drains.wait().await;
+        for service in self.table().services() {
+            for revision in service.revisions() {
+                revision.drain(Duration::ZERO).await;
+            }
+        }
+    }
+}
+
+async fn drain(revision: Arc<Revision>) {
+    let (service, name) = (revision.manifest().name.clone(), revision.name());
+    let deadline = Duration::from_millis(revision.manifest().rollout.drain_ms);
+    let began = Instant::now();
+    let left = revision.drain(deadline).await;
+    let (name, ms) = (&name[..name.len().min(12)], began.elapsed().as_millis());
+    if left == 0 {
+        tracing::info!(%service, "drained revision={name} in {ms} ms");
+    } else {
+        tracing::warn!(%service, "{left} requests and events of revision={name} were ended after {ms} ms");
+    }
+}
