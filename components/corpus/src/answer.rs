@@ -2,9 +2,12 @@
 
 use std::collections::HashSet;
 
+use crate::definitions::defined;
 use crate::document::{Passage, count};
+use crate::prose::{ends, is_contents};
 use crate::search::Index;
-use crate::sentence::{Sentence, sentences};
+use crate::sentence::{Sentence, sentences, unwrap_lines};
+use crate::terms::{fold, is_cjk};
 
 /// A sentence of the document. `start` and `end` are offsets in Unicode scalar values into the
 /// document's text, end exclusive; `text` is exactly that slice.
@@ -18,8 +21,28 @@ pub struct Quote {
     pub end: u32,
     /// The slice.
     pub text: String,
-    /// Higher is better; comparable within an answer.
+    /// 0 to 1; comparable within an answer.
     pub score: f32,
+}
+
+/// What is asked for.
+struct Wanted {
+    tokens: HashSet<String>,
+    /// Operators, as `<<-`, which are no words.
+    symbols: HashSet<String>,
+    /// Of all of them.
+    weight: f32,
+}
+
+/// A quote and what of the question it has.
+struct Ranked {
+    quote: Quote,
+    /// How many of the words.
+    words: usize,
+    /// Their share by weight.
+    share: f32,
+    /// Whether all of them stand in its passage.
+    in_passage: bool,
 }
 
 /// Passages that are looked at.
@@ -29,20 +52,38 @@ const SENTENCES: usize = 3;
 /// Share of the question's words, by weight, that a sentence must have. Below it the document does
 /// not speak of the question.
 const THRESHOLD: f32 = 0.34;
+/// And so many of them, where the question has as many: "president" alone answers no question about
+/// the president of France.
+const WORDS: usize = 2;
+/// What an operator weighs, about as much as a rare word.
+const SYMBOL: f32 = 4.0;
+/// Words that ask, and say nothing of what for.
+const ASKING: &[&str] = &[
+    "explain", "describe", "define", "tell", "please", "exactly", "work", "works", "happen",
+    "happens", "happened", "mean", "does",
+];
 /// A further sentence must be so close to the best.
 const CLOSE: f32 = 0.75;
 
 /// The one to three sentences that answer best, in the document's order; `None` where the document
 /// does not speak of the question.
 pub fn answer(question: &str, passages: &[Passage]) -> Option<Vec<Quote>> {
-    let index = Index::new(passages);
-    let hits = index.search(question, PASSAGES);
+    let index = Index::new(passages, question);
+    let hits = index.search(PASSAGES);
     let places: Vec<usize> = hits.iter().map(|hit| hit.passage).collect();
-    let best = ranked(question, passages, &places, &index);
-    let top = best.first().filter(|quote| quote.score >= THRESHOLD)?.score;
+    let wanted = Wanted::new(question, &index);
+    let best = ranked(&wanted, passages, &places, &index);
+    let best: Vec<Quote> = best
+        .into_iter()
+        .filter(|ranked| wanted.is_met(ranked))
+        .map(|ranked| ranked.quote)
+        .collect();
+    let top = best.first()?.score;
+    let mut said = HashSet::new();
     let mut chosen: Vec<Quote> = best
         .into_iter()
-        .take_while(|q| q.score >= top * CLOSE)
+        .take_while(|quote| quote.score >= top * CLOSE)
+        .filter(|quote| said.insert(fold(&unwrap_lines(&quote.text))))
         .take(SENTENCES)
         .collect();
     chosen.sort_by_key(|quote| quote.start);
@@ -51,64 +92,167 @@ pub fn answer(question: &str, passages: &[Passage]) -> Option<Vec<Quote>> {
 
 /// The sentences of these passages that support the claim best, at most `limit`, best first.
 pub fn support(claim: &str, passages: &[Passage], limit: usize) -> Vec<Quote> {
-    let index = Index::new(passages);
+    let index = Index::new(passages, claim);
     let places: Vec<usize> = (0..passages.len()).collect();
-    let mut best = ranked(claim, passages, &places, &index);
-    best.truncate(limit);
-    best
+    let best = ranked(&Wanted::new(claim, &index), passages, &places, &index);
+    best.into_iter()
+        .map(|ranked| ranked.quote)
+        .take(limit)
+        .collect()
 }
 
-/// The sentences that share words with the question, best first.
-fn ranked(question: &str, passages: &[Passage], places: &[usize], index: &Index) -> Vec<Quote> {
-    let wanted: HashSet<String> = index.tokenizer().tokens(question).into_iter().collect();
-    let all: f32 = wanted.iter().map(|token| index.weight(token)).sum();
-    let mut quotes: Vec<Quote> = Vec::new();
+impl Wanted {
+    fn new(question: &str, index: &Index) -> Self {
+        let all: HashSet<String> = index.tokenizer().tokens(question).into_iter().collect();
+        let asking: HashSet<String> = ASKING
+            .iter()
+            .map(|word| index.tokenizer().stem(word))
+            .filter(|stem| stem != "mean" || !question.contains("meaning"))
+            .collect();
+        let tells = |token: &&String| !asking.contains(*token) && !asks_in_cjk(token);
+        let telling: HashSet<String> = all.iter().filter(tells).cloned().collect();
+        let symbols: HashSet<String> = question.split_whitespace().filter_map(symbol).collect();
+        let tokens = if telling.is_empty() && symbols.is_empty() {
+            all
+        } else {
+            telling
+        };
+        let weight = tokens.iter().map(|token| index.weight(token)).sum::<f32>()
+            + symbols.len() as f32 * SYMBOL;
+        Self {
+            tokens,
+            symbols,
+            weight,
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.tokens.len() + self.symbols.len()
+    }
+
+    /// Whether a sentence speaks of the question rather than of one word in it: it has two of them,
+    /// or those around it have the others.
+    fn is_met(&self, ranked: &Ranked) -> bool {
+        let speaks = ranked.words >= self.count().min(WORDS) || ranked.in_passage;
+        speaks && ranked.share >= THRESHOLD
+    }
+
+    /// How many of the words stand in the sentence, and their share by weight.
+    fn covered(&self, sentence: &str, index: &Index) -> (usize, f32) {
+        let tokens: HashSet<String> = index.tokenizer().tokens(sentence).into_iter().collect();
+        let common: Vec<&String> = self.tokens.intersection(&tokens).collect();
+        let symbols = self
+            .symbols
+            .iter()
+            .filter(|symbol| has_symbol(sentence, symbol))
+            .count();
+        let weight =
+            common.iter().map(|token| index.weight(token)).sum::<f32>() + symbols as f32 * SYMBOL;
+        let share = if self.weight > 0.0 {
+            weight / self.weight
+        } else {
+            0.0
+        };
+        (common.len() + symbols, share)
+    }
+}
+
+/// A pair of characters that only asks, as in 什么是 or とは何ですか.
+fn asks_in_cjk(token: &str) -> bool {
+    let is_kana = |c: char| matches!(c, '\u{3040}'..='\u{309F}');
+    token.chars().all(is_cjk)
+        && (token.chars().any(|c| "什么怎谁哪吗呢的是为何".contains(c))
+            || token.chars().any(is_kana))
+}
+
+/// A run of operator characters that stands alone.
+fn symbol(word: &str) -> Option<String> {
+    let bare = word.trim_matches(|c: char| "?.,;!\"'`’‘“”()".contains(c));
+    let fits = bare.len() >= 2 && bare.chars().all(is_operator) && bare != "--";
+    fits.then(|| bare.to_owned())
+}
+
+fn is_operator(c: char) -> bool {
+    "<>=+-*/&|^%$#@~:!\\".contains(c)
+}
+
+/// Whether it stands there, and not within another.
+fn has_symbol(sentence: &str, symbol: &str) -> bool {
+    sentence.match_indices(symbol).any(|(at, _)| {
+        !sentence[..at].ends_with(is_operator)
+            && !sentence[at + symbol.len()..].starts_with(is_operator)
+    })
+}
+
+/// The sentences that share words with the question, best first. A line of contents is none.
+fn ranked(wanted: &Wanted, passages: &[Passage], places: &[usize], index: &Index) -> Vec<Ranked> {
+    let mut found: Vec<(f32, Ranked)> = Vec::new();
+    let mut seen = HashSet::new();
     for (rank, passage) in places
         .iter()
         .enumerate()
         .filter_map(|(rank, &at)| Some((rank, passages.get(at)?)))
     {
+        let in_passage = wanted.covered(&passage.text, index).0 == wanted.count();
         for sentence in sentences(&passage.text) {
-            let score = score(&sentence, &wanted, all, index) - rank as f32 * 0.005;
-            let quote = quote(passage, &sentence, score);
+            let (words, share) = wanted.covered(sentence.text, index);
+            let tells = sentence.text.contains(char::is_alphabetic);
+            if words == 0 || !tells || is_contents(sentence.text) {
+                continue;
+            }
+            let score = share * shape(&sentence) - rank as f32 * 0.005;
+            let mut quote = quote(passage, &sentence, score.min(1.0));
             // Overlapping passages share sentences.
-            if score > 0.05 && quotes.iter().all(|other| other.start != quote.start) {
-                quotes.push(quote);
+            if score > 0.05 && seen.insert(quote.start) {
+                let order = score + closeness(&sentence, wanted, index);
+                quote.score = score.clamp(0.0, 1.0);
+                found.push((
+                    order,
+                    Ranked {
+                        quote,
+                        words,
+                        share,
+                        in_passage,
+                    },
+                ));
             }
         }
     }
-    quotes.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.start.cmp(&b.start)));
-    quotes
+    found.sort_by(|(a, one), (b, other)| {
+        b.total_cmp(a).then(one.quote.start.cmp(&other.quote.start))
+    });
+    found.into_iter().map(|(_, ranked)| ranked).collect()
 }
 
-/// The share of the question's words by weight; a fragment, a heading or a monster counts less.
-fn score(sentence: &Sentence<'_>, wanted: &HashSet<String>, all: f32, index: &Index) -> f32 {
+/// A fragment, a heading, a question or a monster counts less.
+fn shape(sentence: &Sentence<'_>) -> f32 {
     let words = sentence.text.split_whitespace().count();
-    let tokens: HashSet<String> = index
-        .tokenizer()
-        .tokens(sentence.text)
-        .into_iter()
-        .collect();
-    let covered: f32 = wanted
-        .intersection(&tokens)
-        .map(|token| index.weight(token))
-        .sum();
     let spaced = words > 1 || sentence.text.is_ascii();
-    let shape = match words {
-        0..=4 if spaced => 0.5,
-        61.. => 0.7,
-        _ => 1.0,
-    };
-    let asks = if sentence.text.ends_with('?') {
+    if sentence.text.ends_with('?') {
         0.6
+    } else if spaced && (words <= 4 || !ends(sentence.text)) {
+        0.5
+    } else if words > 60 {
+        0.7
     } else {
         1.0
-    };
-    if all > 0.0 {
-        covered / all * shape * asks
-    } else {
-        0.0
     }
+}
+
+/// Among those that say as much, what defines the thing asked for comes first, then what begins
+/// with it.
+fn closeness(sentence: &Sentence<'_>, wanted: &Wanted, index: &Index) -> f32 {
+    let tokens_of =
+        |text: &str| -> HashSet<String> { index.tokenizer().tokens(text).into_iter().collect() };
+    let text = unwrap_lines(sentence.text);
+    let term = defined(&text, index.tokenizer());
+    if term.is_some_and(|term| tokens_of(&term) == wanted.tokens) {
+        return 0.3;
+    }
+    let head: Vec<&str> = text.split_whitespace().take(6).collect();
+    let common = tokens_of(&head.join(" "));
+    let begins = common.intersection(&wanted.tokens).count();
+    0.1 * begins as f32 / wanted.tokens.len().max(1) as f32
 }
 
 fn quote(passage: &Passage, sentence: &Sentence<'_>, score: f32) -> Quote {
@@ -171,6 +315,10 @@ mod tests {
     fn what_the_document_does_not_say_has_no_answer() {
         for question in [
             "Who won the football world cup?",
+            // One word of several.
+            "Who is the chancellor of Manchester?",
+            "What is the capital of the century?",
+            "Difference between <- and <<-?",
             "quantum chromodynamics",
             "",
             "the of and",
@@ -178,6 +326,67 @@ mod tests {
             assert_eq!(answer(question, &document().passages()), None, "{question}");
         }
         assert_eq!(answer("cell", &[]), None);
+    }
+
+    fn passages(text: &str) -> Vec<Passage> {
+        Document {
+            pages: vec![Page {
+                number: 1,
+                text: text.to_owned(),
+            }],
+        }
+        .passages()
+    }
+
+    #[test]
+    fn a_line_of_contents_answers_nothing() {
+        let contents = "2 Structure handling . . . . . . . . . . . . . . . 2";
+        let question = "What is structure handling?";
+        assert_eq!(answer(question, &passages(contents)), None);
+        let text = format!(
+            "{contents}\n\nStructure handling\n\nStructure handling keeps what belongs together in one place."
+        );
+        let quotes = answer(question, &passages(&text)).unwrap();
+        assert!(
+            quotes.iter().all(|quote| !quote.text.contains(". .")),
+            "{quotes:?}"
+        );
+        assert!(
+            quotes.iter().any(|quote| quote.text.contains("keeps")),
+            "{quotes:?}"
+        );
+        assert!(support(contents, &passages(contents), 3).is_empty());
+    }
+
+    #[test]
+    fn an_operator_is_a_word_of_the_question() {
+        let text = "A difference of opinion is no harm. The operator <<- differs from <- in that it \
+                    assigns to a variable of the enclosing function. Use <- in functions.";
+        let quotes = answer("Difference between <- and <<-?", &passages(text)).unwrap();
+        assert_eq!(quotes.len(), 1, "{quotes:?}");
+        assert!(quotes[0].text.contains("enclosing"));
+        assert!(has_symbol("x <- 5", "<-") && !has_symbol("x <<- 5", "<-"));
+    }
+
+    #[test]
+    fn a_definition_comes_before_a_mention() {
+        let text = "A list may hold a vector. Every vector has a length and every vector has a mode. \
+                    A vector is an ordered collection of values of one mode. The vector was sold.";
+        let index = Index::new(&passages(text), "What is a vector?");
+        let wanted = Wanted::new("What is a vector?", &index);
+        let best = ranked(&wanted, &passages(text), &[0], &index);
+        assert!(
+            best[0].quote.text.starts_with("A vector is"),
+            "{}",
+            best[0].quote.text
+        );
+    }
+
+    #[test]
+    fn a_question_in_chinese_is_answered_and_one_about_something_else_is_not() {
+        let passages = passages("细胞是生命的基本单位。它们会分裂并且生长。\n\n今天天气很好。");
+        assert!(answer("什么是细胞", &passages).is_some());
+        assert_eq!(answer("法国总统是谁", &passages), None);
     }
 
     #[test]

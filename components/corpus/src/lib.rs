@@ -5,9 +5,13 @@
 //! client can slice the text it was given.
 
 pub mod answer;
+pub mod definitions;
 pub mod document;
+mod evenly;
 pub mod notes;
+pub mod prose;
 pub mod rank;
+pub mod sanitize;
 pub mod search;
 pub mod sentence;
 pub mod stop_words;

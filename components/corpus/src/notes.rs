@@ -5,9 +5,12 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::definitions::{Definition, definitions};
 use crate::document::Document;
+use crate::evenly::evenly;
+use crate::prose::{is_contents, is_prose};
 use crate::rank::{MOST, text_rank};
-use crate::sentence::{sentences, unwrap_lines};
+use crate::sentence::{BULLETS, sentences, unwrap_lines};
 use crate::terms::{Term, Tokenizer, fold, key_terms};
 
 const SECTIONS: usize = 40;
@@ -15,7 +18,9 @@ const POINTS: usize = 5;
 const TERMS: usize = 20;
 const DEFINITIONS: usize = 20;
 /// Pages of a section in a document without headings.
-const PAGES: usize = 5;
+const PAGES: u32 = 5;
+/// Pages of a section under one heading; what follows is the heading's next section.
+const LONG: u32 = 15;
 
 /// Notes on a document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,46 +51,6 @@ pub struct Point {
     pub page: u32,
 }
 
-/// What the document says something is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Definition {
-    /// What is defined.
-    pub term: String,
-    /// The whole sentence.
-    pub text: String,
-    /// The page's number.
-    pub page: u32,
-}
-
-/// Whether a sentence can stand alone: not a caption, a table's row, a reference, a line of contents.
-pub fn is_prose(sentence: &str) -> bool {
-    let words = sentence.split_whitespace().count();
-    let characters = sentence.chars().count();
-    let letters = sentence.chars().filter(|c| c.is_alphabetic()).count();
-    let spaces = sentence.chars().filter(|c| c.is_whitespace()).count();
-    let is_cjk = words < 4 && characters >= 10 && !sentence.is_ascii();
-    let lower = sentence.to_lowercase();
-    (is_cjk || (8..=40).contains(&words))
-        && sentence.trim_end().ends_with(['.', '!', '。', '！'])
-        && (letters + spaces) * 100 >= characters * 70
-        && sentence.starts_with(|c: char| c.is_uppercase() || !c.is_ascii())
-        && ![
-            "....",
-            ". . .",
-            "http",
-            "www.",
-            "©",
-            "isbn",
-            "doi:",
-            "all rights reserved",
-        ]
-        .iter()
-        .any(|bad| lower.contains(bad))
-        && !["figure ", "fig. ", "table ", "abb. ", "tab. ", "chapter "]
-            .iter()
-            .any(|bad| lower.starts_with(bad))
-}
-
 /// A paragraph on its way into a section.
 enum Block {
     Heading(String),
@@ -93,13 +58,15 @@ enum Block {
 }
 
 impl Notes {
-    /// Notes of at most 40 sections with 5 points each, 20 terms and 20 definitions.
+    /// Notes of at most 40 sections with 5 points each, 20 terms and 20 definitions. Of more sections
+    /// the longest of each stretch of the document are chosen.
     pub fn extract(document: &Document) -> Self {
         let text = document.text();
         let tokenizer = Tokenizer::detect(&text);
         let mut seen = std::collections::HashSet::new();
-        let definitions = definitions(document);
-        let sections = grouped(document)
+        let definitions = definitions(document, &tokenizer, DEFINITIONS);
+        let groups = grouped(document, &tokenizer);
+        let sections = evenly(groups, SECTIONS, |(_, points)| points.len())
             .into_iter()
             .filter_map(|(heading, points)| {
                 let points = best(points, &tokenizer, &mut seen);
@@ -117,9 +84,8 @@ impl Notes {
     pub fn to_markdown(&self) -> String {
         let mut text = String::new();
         for section in &self.sections {
-            let heading = section.heading.as_deref().unwrap_or("Notes");
             // Writing to a string cannot fail, here and below.
-            let _ = writeln!(text, "## {}\n", escape(heading));
+            let _ = writeln!(text, "## {}\n", escape(&section.title()));
             for point in &section.points {
                 let _ = writeln!(text, "- {} (p. {})", escape(&point.text), point.page);
             }
@@ -140,6 +106,20 @@ impl Notes {
     }
 }
 
+impl Section {
+    /// The heading, else the pages.
+    fn title(&self) -> String {
+        if let Some(heading) = &self.heading {
+            return heading.clone();
+        }
+        let page = |point: Option<&Point>| point.map_or(1, |point| point.page);
+        match (page(self.points.first()), page(self.points.last())) {
+            (first, last) if first == last => format!("Page {first}"),
+            (first, last) => format!("Pages {first}–{last}"),
+        }
+    }
+}
+
 /// A document's text must not become markup.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -153,13 +133,13 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-fn blocks(document: &Document) -> Vec<Block> {
+fn blocks(document: &Document, tokenizer: &Tokenizer) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut repeated = std::collections::HashMap::<String, usize>::new();
     for page in &document.pages {
         for sentence in sentences(&page.text) {
             let text = unwrap_lines(sentence.text);
-            if is_heading(&text) {
+            if is_heading(&text, tokenizer) && !sentence.text.starts_with(BULLETS) {
                 *repeated.entry(fold(&text)).or_default() += 1;
                 blocks.push(Block::Heading(text));
             } else if is_prose(&text) {
@@ -175,7 +155,7 @@ fn blocks(document: &Document) -> Vec<Block> {
     blocks
 }
 
-fn is_heading(text: &str) -> bool {
+fn is_heading(text: &str, tokenizer: &Tokenizer) -> bool {
     let words: Vec<&str> = text.split_whitespace().collect();
     let is_short = (1..=10).contains(&words.len()) && text.chars().count() <= 80;
     let has_letters = text.chars().filter(|c| c.is_alphabetic()).count() >= 4;
@@ -184,33 +164,39 @@ fn is_heading(text: &str) -> bool {
         .iter()
         .filter(|word| word.starts_with(char::is_uppercase))
         .count();
-    let contents = text.contains("..") || text.ends_with(|c: char| c.is_ascii_digit());
+    let contents = is_contents(text) || text.ends_with(|c: char| c.is_ascii_digit());
+    let code = text.contains(['@', '=', '*', '[', ']', '{', '}', '<', '>', '|', '\\', '$']);
+    // A sentence that goes on elsewhere, as before a formula.
+    let goes_on = words
+        .last()
+        .is_some_and(|word| word.starts_with(char::is_lowercase) && tokenizer.is_stop_word(word));
     is_short
         && has_letters
         && !contents
+        && !code
+        && !goes_on
         && !text.ends_with(['.', ',', ';', ':', '?', '!', '-', '。'])
         && (is_numbered || capitals * 2 > words.len())
 }
 
-/// Sentences under their headings, or by runs of pages where there are none to speak of.
-fn grouped(document: &Document) -> Vec<(Option<String>, Vec<Point>)> {
+/// Sentences under their headings, or by runs of pages where there are none to speak of. However many.
+fn grouped(document: &Document, tokenizer: &Tokenizer) -> Vec<(Option<String>, Vec<Point>)> {
     let mut groups: Vec<(Option<String>, Vec<Point>)> = vec![(None, vec![])];
-    for block in blocks(document) {
-        let full = groups.len() >= SECTIONS;
+    for block in blocks(document, tokenizer) {
         match (block, groups.last_mut()) {
             (Block::Heading(heading), Some((current, points))) => {
                 if points.is_empty() {
                     *current = Some(heading);
-                } else if !full {
+                } else {
                     groups.push((Some(heading), vec![]));
                 }
             }
             (Block::Sentence(point), Some((heading, points))) => {
-                let apart = points.first().is_some_and(|first| {
-                    point.page - first.page >= u32::try_from(PAGES).unwrap_or(5)
-                });
-                if heading.is_none() && apart && !full {
-                    groups.push((None, vec![point]));
+                let most = if heading.is_none() { PAGES } else { LONG };
+                let first = points.first().map_or(point.page, |first| first.page);
+                if point.page.saturating_sub(first) >= most {
+                    let heading = heading.clone();
+                    groups.push((heading, vec![point]));
                 } else {
                     points.push(point);
                 }
@@ -218,6 +204,7 @@ fn grouped(document: &Document) -> Vec<(Option<String>, Vec<Point>)> {
             (_, None) => {}
         }
     }
+    groups.retain(|(_, points)| !points.is_empty());
     groups
 }
 
@@ -227,15 +214,14 @@ fn best(
     tokenizer: &Tokenizer,
     seen: &mut std::collections::HashSet<String>,
 ) -> Vec<Point> {
-    let texts: Vec<&str> = points
-        .iter()
-        .map(|point| point.text.as_str())
-        .take(MOST)
-        .collect();
+    // More than are ranked together are sampled evenly, not cut.
+    let wanted = (points.len() / 3).clamp(1, POINTS);
+    let step = points.len().div_ceil(MOST).max(1);
+    let points: Vec<Point> = points.into_iter().step_by(step).collect();
+    let texts: Vec<&str> = points.iter().map(|point| point.text.as_str()).collect();
     let ranks = text_rank(&texts, tokenizer);
     let mut order: Vec<usize> = (0..texts.len()).collect();
     order.sort_by(|&a, &b| ranks[b].total_cmp(&ranks[a]).then(a.cmp(&b)));
-    let wanted = (points.len() / 3).clamp(1, POINTS);
     let mut chosen: Vec<usize> = order
         .into_iter()
         .filter(|&at| seen.insert(fold(texts[at])))
@@ -243,113 +229,6 @@ fn best(
         .collect();
     chosen.sort_unstable();
     chosen.into_iter().map(|at| points[at].clone()).collect()
-}
-
-/// What follows a term that is being defined, by language.
-const DEFINES: &[&str] = &[
-    " is a ",
-    " is an ",
-    " is the ",
-    " are the ",
-    " are a ",
-    " means ",
-    " refers to ",
-    " is defined as ",
-    " is called ",
-    " ist ein ",
-    " ist eine ",
-    " ist der ",
-    " ist die ",
-    " ist das ",
-    " bezeichnet ",
-    " nennt man ",
-];
-
-fn definitions(document: &Document) -> Vec<Definition> {
-    let mut found: Vec<Definition> = Vec::new();
-    for page in &document.pages {
-        for sentence in sentences(&page.text) {
-            let text = unwrap_lines(sentence.text);
-            let Some(term) = defined(&text).filter(|_| is_prose(&text)) else {
-                continue;
-            };
-            if found.iter().all(|other| fold(&other.term) != fold(&term)) {
-                found.push(Definition {
-                    term,
-                    text,
-                    page: page.number,
-                });
-            }
-            if found.len() == DEFINITIONS {
-                return found;
-            }
-        }
-    }
-    found
-}
-
-/// The term before the first defining words: one to four words, no pronoun among them.
-fn defined(sentence: &str) -> Option<String> {
-    let at = DEFINES
-        .iter()
-        .filter_map(|defines| sentence.find(defines))
-        .min()?;
-    let before = sentence[..at].trim();
-    let bare = ["The ", "A ", "An ", "Der ", "Die ", "Das ", "Ein ", "Eine "]
-        .iter()
-        .find_map(|article| before.strip_prefix(article))
-        .unwrap_or(before);
-    let words: Vec<String> = bare.split_whitespace().map(fold).collect();
-    const NOT_TERMS: &[&str] = &[
-        "it",
-        "this",
-        "that",
-        "these",
-        "those",
-        "there",
-        "he",
-        "she",
-        "they",
-        "we",
-        "you",
-        "i",
-        "what",
-        "which",
-        "who",
-        "here",
-        "one",
-        "es",
-        "dies",
-        "das",
-        "er",
-        "sie",
-        "wir",
-        "and",
-        "of",
-        "in",
-        "if",
-        "when",
-        "but",
-        "so",
-        "result",
-        "first",
-        "next",
-        "other",
-        "purpose",
-        "goal",
-        "reason",
-        "problem",
-        "answer",
-        "idea",
-        "following",
-        "example",
-    ];
-    let fits = (1..=4).contains(&words.len())
-        && words.iter().all(|word| !NOT_TERMS.contains(&word.as_str()))
-        && bare
-            .chars()
-            .all(|c| c.is_alphanumeric() || c.is_whitespace() || "-()'".contains(c));
-    fits.then(|| bare.to_owned())
 }
 
 #[cfg(test)]
@@ -396,33 +275,6 @@ mod tests {
     }
 
     #[test]
-    fn definitions_are_what_the_document_says_something_is() {
-        let notes = Notes::extract(&document(&[samples::BIOLOGY]));
-        let terms: Vec<_> = notes
-            .definitions
-            .iter()
-            .map(|definition| definition.term.as_str())
-            .collect();
-        assert!(terms.contains(&"cytoplasm"), "{terms:?}");
-    }
-
-    #[test]
-    fn captions_contents_and_links_are_no_prose() {
-        assert!(is_prose(
-            "The cell membrane surrounds the cell and protects what is inside."
-        ));
-        for bad in [
-            "Figure 3 shows the cell with its membrane and other parts.",
-            "Introduction .......................................... 3",
-            "See http://example.org for more about this and that and other things.",
-            "12 34 56 78 90 12 34 56 78 90.",
-            "Too short.",
-        ] {
-            assert!(!is_prose(bad), "{bad}");
-        }
-    }
-
-    #[test]
     fn a_document_s_text_does_not_become_markup() {
         let hostile = "The image ![x](http://evil) is a thing that <script> people put into their texts today.";
         let notes = Notes {
@@ -441,6 +293,97 @@ mod tests {
             !markdown.contains("![") && !markdown.contains("<script"),
             "{markdown}"
         );
+    }
+
+    /// A prose sentence that no other resembles much.
+    fn sentence(page: usize, at: usize) -> String {
+        format!("Creature{page}x{at}y lives quietly in the deep green forest of the old country.")
+    }
+
+    #[test]
+    fn the_notes_of_a_long_document_reach_its_end_and_keep_to_each_heading_s_pages() {
+        let texts: Vec<String> = (1..=200)
+            .map(|page| {
+                let name: String = (0..3)
+                    .map(|at| char::from(b'A' + (page / 26usize.pow(at) % 26) as u8))
+                    .collect();
+                format!(
+                    "Section About {name}\n\n{} {} {}",
+                    sentence(page, 1),
+                    sentence(page, 2),
+                    sentence(page, 3)
+                )
+            })
+            .collect();
+        let document = document(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+        let notes = Notes::extract(&document);
+        assert_eq!(notes.sections.len(), SECTIONS);
+        let pages: Vec<u32> = notes
+            .sections
+            .iter()
+            .map(|section| section.points[0].page)
+            .collect();
+        assert!(pages[0] <= 5 && pages[SECTIONS - 1] > 190, "{pages:?}");
+        for section in &notes.sections {
+            let heading = section.heading.as_deref().unwrap();
+            for point in &section.points {
+                let page = &document.pages[point.page as usize - 1];
+                assert!(
+                    page.text.contains(heading),
+                    "{heading} on page {}",
+                    point.page
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_document_without_headings_is_noted_to_its_end() {
+        let texts: Vec<String> = (1..=300)
+            .map(|page| format!("{} {}", sentence(page, 1), sentence(page, 2)))
+            .collect();
+        let notes = Notes::extract(&document(
+            &texts.iter().map(String::as_str).collect::<Vec<_>>(),
+        ));
+        assert_eq!(notes.sections.len(), SECTIONS);
+        assert!(
+            notes
+                .sections
+                .iter()
+                .all(|section| section.heading.is_none())
+        );
+        assert!(notes.sections[SECTIONS - 1].points[0].page > 285);
+        assert!(notes.to_markdown().contains("## Pages "));
+    }
+
+    #[test]
+    fn the_best_of_a_long_section_are_not_its_first_sentences_only() {
+        let long: Vec<String> = (0..2_000).map(|at| sentence(1, at)).collect();
+        let tail = "The membrane of the cell protects the cell and the nucleus of the cell.";
+        let text = format!(
+            "Cells And More\n\n{} {}",
+            long.join(" "),
+            [tail; 3].join(" ")
+        );
+        let notes = Notes::extract(&document(&[&text]));
+        assert_eq!(notes.sections.len(), 1);
+        assert_eq!(notes.sections[0].points.len(), POINTS);
+    }
+
+    #[test]
+    fn code_list_items_and_unfinished_sentences_are_no_headings() {
+        let tokenizer = Tokenizer::detect(samples::BIOLOGY);
+        for heading in ["Cell Structure", "1.10 Executing commands from a file"] {
+            assert!(is_heading(heading, &tokenizer), "{heading}");
+        }
+        for no_heading in [
+            "DEFINITIONS EXPLICIT TAGS ::=",
+            "Nikos Mavrogiannopoulos (help-libtasn1@gnu.org)",
+            "4. To quit the R program the command is",
+            "2 ASN.1 structure handling . . . . . . .",
+        ] {
+            assert!(!is_heading(no_heading, &tokenizer), "{no_heading}");
+        }
     }
 
     #[test]

@@ -101,7 +101,7 @@ fn push<'a>(offset: usize, text: &'a str, found: &mut Vec<Sentence<'a>>) {
 }
 
 /// A bullet is the list's, not the sentence's.
-const BULLETS: [char; 5] = ['•', '◦', '▪', '‣', '·'];
+pub(crate) const BULLETS: [char; 5] = ['•', '◦', '▪', '‣', '·'];
 
 /// What follows a hyphen that stands for a word to come, as in "pre- and postwar".
 const CONJUNCTIONS: [&str; 12] = [

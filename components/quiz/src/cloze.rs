@@ -1,31 +1,39 @@
 //! Multiple choice from a document alone: a sentence with a gap, and distractors of the same class
 //! from the same document.
 
+use std::collections::HashSet;
+
 use corpus::terms::fold;
 
-use crate::material::{Class, Fact, Material, Thing, find_words, value};
+use crate::calendar::siblings;
+use crate::material::{Fact, Material};
 use crate::question::{Difficulty, Kind, Question};
 use crate::shuffle::Rng;
+use crate::things::{Class, Thing, places, value};
+use crate::words::find_words;
 
 /// What stands for the gap.
 pub const GAP: &str = "_____";
 const DISTRACTORS: usize = 3;
 
-/// A question from the fact, where it has something to ask for and three good distractors.
+/// A question from the fact, where it has something to ask for that is not `used`, folded, and three
+/// good distractors.
 pub fn question(
     fact: &Fact,
     material: &Material,
     difficulty: Difficulty,
+    used: &HashSet<String>,
     rng: &mut Rng,
 ) -> Option<Question> {
     candidates(fact, material, difficulty)
         .into_iter()
+        .filter(|(thing, _)| !used.contains(&fold(&thing.text)))
         .find_map(|(thing, at)| {
             let answer = &fact.text[at..at + thing.text.len()];
-            let distractors = distractors(thing, fact, material, difficulty, rng)?;
+            let distractors = distractors(thing, at, fact, material, difficulty, rng)?;
             let mut options: Vec<String> = distractors
                 .into_iter()
-                .map(|text| like(answer, &text))
+                .map(|text| like(answer, &text, thing.class))
                 .collect();
             options.push(answer.to_owned());
             let stem = format!(
@@ -48,8 +56,9 @@ pub fn question(
         })
 }
 
-/// The fact's things, those first that the difficulty asks for.
-fn candidates<'a>(
+/// The fact's things and where they stand, those first that the difficulty asks for; what the whole
+/// document is about comes last.
+pub fn candidates<'a>(
     fact: &Fact,
     material: &'a Material,
     difficulty: Difficulty,
@@ -57,7 +66,7 @@ fn candidates<'a>(
     let found = material
         .things
         .iter()
-        .filter_map(|thing| Some((thing, find_words(&fact.text, &thing.text)?)));
+        .filter_map(|thing| Some((thing, thing.asked(&fact.text)?)));
     let mut found: Vec<_> = found.collect();
     // Longer first: "cell membrane" before "cell".
     found.sort_by_key(|(thing, _)| std::cmp::Reverse(thing.text.split_whitespace().count()));
@@ -73,38 +82,26 @@ fn candidates<'a>(
             });
         }
     }
+    found.sort_by_key(|(thing, _)| thing.common);
     found
 }
 
-/// Things to be taken for the answer: of its class, about as long, not in the sentence, none part of
-/// another. Hard ones are the nearest, easy ones the most frequent.
+/// Things to be taken for the answer, which stands at `at`: of its class, about as long, not in the
+/// sentence, none part of another. Hard ones are the nearest, easy ones the most frequent.
 pub fn distractors(
     answer: &Thing,
+    at: usize,
     fact: &Fact,
     material: &Material,
     difficulty: Difficulty,
     rng: &mut Rng,
 ) -> Option<Vec<String>> {
-    if answer.class == Class::Number {
-        return numbers(&answer.text, rng);
+    match answer.class {
+        Class::Number => return numbers(&answer.text, &fact.text, rng),
+        Class::Month | Class::Day => return dates(&answer.text, &fact.text, rng),
+        _ => {}
     }
-    let stems = material.tokenizer.tokens(&answer.text);
-    let mut pool: Vec<&Thing> = material
-        .things
-        .iter()
-        .filter(|thing| {
-            thing.class == answer.class && find_words(&fact.text, &thing.text).is_none()
-        })
-        .filter(|thing| is_about_as_long(&thing.text, &answer.text))
-        .filter(|thing| thing.text.ends_with('s') == answer.text.ends_with('s'))
-        .filter(|thing| {
-            material
-                .tokenizer
-                .tokens(&thing.text)
-                .iter()
-                .all(|stem| !stems.contains(stem))
-        })
-        .collect();
+    let mut pool = pool(answer, at, fact, material);
     match difficulty {
         Difficulty::Easy => {}
         Difficulty::Medium => rng.shuffle(&mut pool),
@@ -130,6 +127,41 @@ pub fn distractors(
     }
 }
 
+fn pool<'a>(answer: &Thing, at: usize, fact: &Fact, material: &'a Material) -> Vec<&'a Thing> {
+    let tokens = |text: &str| material.tokenizer.tokens(text);
+    let stems = tokens(&answer.text);
+    let before = fact.text[..at].split_whitespace().next_back().map(fold);
+    // "a" and "an" would tell.
+    let article = before.is_some_and(|word| matches!(word.as_str(), "a" | "an"));
+    let sounds = |text: &str| fold(text).starts_with(['a', 'e', 'i', 'o', 'u']);
+    // A place for a person, or a person for a program, is absurd: a name must have stood in such a
+    // place of a sentence.
+    let places = places(&fact.text, at, &answer.text);
+    let is_name = matches!(answer.class, Class::Name(_) | Class::Acronym);
+    let fits = |thing: &&Thing| {
+        thing.class == answer.class
+            && (!is_name || thing.fits(&places))
+            && is_about_as_long(&thing.text, &answer.text)
+            && thing.text.ends_with('s') == answer.text.ends_with('s')
+            && (!article || sounds(&thing.text) == sounds(&answer.text))
+            && find_words(&fold(&fact.text), &fold(&thing.text)).is_none()
+            && tokens(&thing.text).iter().all(|stem| !stems.contains(stem))
+    };
+    material.things.iter().filter(fits).collect()
+}
+
+/// Others of the same calendar.
+fn dates(text: &str, sentence: &str, rng: &mut Rng) -> Option<Vec<String>> {
+    let mut others: Vec<String> = siblings(text, sentence)
+        .iter()
+        .filter(|other| **other != text && find_words(sentence, other).is_none())
+        .map(|other| (*other).to_owned())
+        .collect();
+    rng.shuffle(&mut others);
+    others.truncate(DISTRACTORS);
+    (others.len() == DISTRACTORS).then_some(others)
+}
+
 /// How unlike two things are.
 fn distance(thing: &Thing, answer: &Thing) -> u32 {
     match (value(&thing.text), value(&answer.text)) {
@@ -149,8 +181,8 @@ fn is_about_as_long(text: &str, answer: &str) -> bool {
     a * 5 >= b * 3 && a * 2 <= b * 5
 }
 
-/// 10 to 50 % away, as precise, in the same form.
-fn numbers(text: &str, rng: &mut Rng) -> Option<Vec<String>> {
+/// 10 to 50 % away, as precise, in the same form, none that the sentence has.
+fn numbers(text: &str, sentence: &str, rng: &mut Rng) -> Option<Vec<String>> {
     let number = value(text).filter(|&number| number >= 2.0)?;
     let decimals = text.split_once('.').map_or(0, |(_, after)| after.len());
     let mut shifts = vec![-0.5, -0.4, -0.3, -0.2, -0.1, 0.1, 0.2, 0.3, 0.4, 0.5];
@@ -161,6 +193,7 @@ fn numbers(text: &str, rng: &mut Rng) -> Option<Vec<String>> {
         if near != text
             && value(&near).is_some_and(|v| v > 0.0)
             && no_part(&near, text)
+            && find_words(sentence, &near).is_none()
             && chosen.iter().all(|other| no_part(&near, other))
         {
             chosen.push(near);
@@ -211,8 +244,11 @@ fn years(text: &str, rng: &mut Rng) -> Option<Vec<String>> {
     )
 }
 
-/// Begins as the answer does: a capital would give it away.
-fn like(answer: &str, text: &str) -> String {
+/// A term begins as the answer does: a capital would give it away. Names stay as they are.
+fn like(answer: &str, text: &str, class: Class) -> String {
+    if !matches!(class, Class::Term(_)) {
+        return text.to_owned();
+    }
     let mut letters = text.chars();
     match (answer.chars().next(), letters.next()) {
         (Some(a), Some(first)) if a.is_uppercase() && first.is_lowercase() => {
@@ -235,7 +271,7 @@ mod tests {
 
     #[test]
     fn numbers_are_near_and_written_alike() {
-        let near = numbers("25,000", &mut Rng::new(1)).unwrap();
+        let near = numbers("25,000", "", &mut Rng::new(1)).unwrap();
         for number in &near {
             let number = value(number).unwrap();
             assert!(
@@ -243,14 +279,34 @@ mod tests {
             );
         }
         assert!(near.iter().all(|number| number.contains(',')), "{near:?}");
-        assert_eq!(numbers("1", &mut Rng::new(1)), None);
+        assert_eq!(numbers("1", "", &mut Rng::new(1)), None);
     }
 
     #[test]
     fn an_option_begins_as_the_answer_does() {
-        assert_eq!(like("Mitosis", "meiosis"), "Meiosis");
-        assert_eq!(like("mitosis", "Meiosis"), "meiosis");
-        assert_eq!(like("mitosis", "ATP"), "ATP");
-        assert_eq!(like("x", "Über"), "über");
+        let term = Class::Term(1);
+        assert_eq!(like("Mitosis", "meiosis", term), "Meiosis");
+        assert_eq!(like("mitosis", "Meiosis", term), "meiosis");
+        assert_eq!(like("mitosis", "ATP", term), "ATP");
+        assert_eq!(like("x", "Über", term), "über");
+        assert_eq!(like("x", "Paris", Class::Name(1)), "Paris");
+    }
+
+    #[test]
+    fn a_month_stands_among_months_and_a_number_not_beside_itself() {
+        let sentence = "It was released on July 6th and mended in June.";
+        let months = dates("July", sentence, &mut Rng::new(1)).unwrap();
+        assert!(
+            months
+                .iter()
+                .all(|month| siblings("July", "").contains(&month.as_str())
+                    && month != "July"
+                    && month != "June"),
+            "{months:?}"
+        );
+        for seed in 0..20 {
+            let near = numbers("5", "Between release 5 and release 6.", &mut Rng::new(seed));
+            assert!(near.is_none_or(|near| !near.contains(&"6".to_owned())));
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! From candidates and the document's own material to a quiz: linted, topped up, spread over the
 //! document, its keys evenly placed.
 
+use std::collections::HashSet;
+
 use corpus::Passage;
+use corpus::terms::fold;
 
 use crate::lint::{is_duplicate, lint};
 use crate::material::{Fact, Material};
@@ -32,11 +35,28 @@ pub fn compose(
 ) -> Vec<Question> {
     let mut rng = Rng::new(wanted.seed);
     let mut quiz: Vec<Question> = Vec::new();
+    let mut used = HashSet::new();
+    let mut spare = Vec::new();
     for question in candidates {
-        add(question, &mut quiz, wanted, passages);
+        // True and False are no keys to be used up.
+        if wanted.kind == Kind::TrueFalse || !used.contains(&fold(&question.answer)) {
+            let key = fold(&question.answer);
+            if add(question, &mut quiz, wanted, passages) && wanted.kind == Kind::MultipleChoice {
+                used.insert(key);
+            }
+        } else {
+            spare.push(question);
+        }
     }
     if quiz.len() < wanted.count {
-        top_up(&mut quiz, wanted, passages, preferred, &mut rng);
+        let material = Material::new(passages, preferred);
+        top_up(&mut quiz, wanted, passages, &material, &mut used, &mut rng);
+        // A key again rather than a question less.
+        for question in spare {
+            add(question, &mut quiz, wanted, passages);
+        }
+        let mut none = HashSet::new();
+        top_up(&mut quiz, wanted, passages, &material, &mut none, &mut rng);
     }
     quiz.sort_by_key(|question| question.source.start);
     place_keys(&mut quiz, &mut rng);
@@ -61,32 +81,42 @@ fn add(
     fits
 }
 
+/// Questions from the document until there are enough, each with a key that is not `used` yet.
 fn top_up(
     quiz: &mut Vec<Question>,
     wanted: &Wanted,
     passages: &[Passage],
-    preferred: &[String],
+    material: &Material,
+    used: &mut HashSet<String>,
     rng: &mut Rng,
 ) {
-    let material = Material::new(passages, preferred);
     for fact in spread(&material.facts, wanted.count) {
         if quiz.len() >= wanted.count {
             return;
         }
         let made = match wanted.kind {
-            Kind::MultipleChoice => cloze::question(fact, &material, wanted.difficulty, rng),
+            Kind::MultipleChoice => {
+                let made = cloze::question(fact, material, wanted.difficulty, used, rng);
+                made.map(|question| (fold(&question.answer), question))
+            }
             Kind::TrueFalse => {
                 // Half of them true, give or take one.
                 let truths = quiz
                     .iter()
                     .filter(|question| question.answer == true_false::OPTIONS[0])
                     .count();
-                let truth = truths * 2 <= quiz.len();
-                true_false::question(fact, &material, wanted.difficulty, truth, rng)
+                if truths * 2 <= quiz.len() {
+                    Some((String::new(), true_false::truth(fact)))
+                } else {
+                    let made = true_false::falsehood(fact, material, wanted.difficulty, used, rng);
+                    made.map(|(question, swapped)| (swapped, question))
+                }
             }
         };
-        if let Some(question) = made {
-            add(question, quiz, wanted, passages);
+        if let Some((key, question)) = made
+            && add(question, quiz, wanted, passages)
+        {
+            used.insert(key);
         }
     }
 }
@@ -168,6 +198,62 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_key_is_asked_for_once() {
+        for difficulty in [Difficulty::Easy, Difficulty::Medium, Difficulty::Hard] {
+            for seed in 0..20 {
+                let wanted = wanted(Kind::MultipleChoice, difficulty, seed);
+                let quiz = compose(&wanted, &passages(), &[], vec![]);
+                let keys: HashSet<String> =
+                    quiz.iter().map(|question| fold(&question.answer)).collect();
+                assert_eq!(keys.len(), quiz.len(), "{quiz:#?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_candidate_whose_key_was_asked_for_is_taken_only_on_shortage() {
+        let quote = "Inside the cell membrane lies the cytoplasm.";
+        let candidate = |stem: &str| Question {
+            stem: stem.to_owned(),
+            options: ["cytoplasm", "nucleus", "cell wall", "ribosome"]
+                .map(ToOwned::to_owned)
+                .to_vec(),
+            answer: "cytoplasm".to_owned(),
+            kind: Kind::MultipleChoice,
+            explanation: String::new(),
+            source: crate::question::Source {
+                page: 1,
+                start: stem.len() as u32,
+                end: 90,
+                quote: quote.to_owned(),
+            },
+        };
+        let candidates = || {
+            vec![
+                candidate("What lies inside?"),
+                candidate("What fills the inner space, then?"),
+            ]
+        };
+        let keys = |passages: &[Passage], candidates| {
+            let quiz = compose(
+                &wanted(Kind::MultipleChoice, Difficulty::Medium, 1),
+                passages,
+                &[],
+                candidates,
+            );
+            quiz.iter()
+                .filter(|question| question.answer == "cytoplasm")
+                .count()
+        };
+        assert_eq!(keys(&passages(), candidates()), 1);
+        let pages = vec![Page {
+            number: 1,
+            text: quote.to_owned(),
+        }];
+        assert_eq!(keys(&Document { pages }.passages(), candidates()), 2);
     }
 
     #[test]

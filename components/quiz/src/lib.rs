@@ -2,16 +2,20 @@
 //!
 //! The domain is plain Rust, tested natively; [`component`] binds it to the sandbox.
 
+pub mod calendar;
 pub mod cloze;
 pub mod compose;
 pub mod grade;
 pub mod lint;
 pub mod material;
+pub mod nouns;
 pub mod question;
 pub mod reply;
 pub mod request;
 pub mod shuffle;
+pub mod things;
 pub mod true_false;
+pub mod words;
 
 #[cfg(target_family = "wasm")]
 mod component;

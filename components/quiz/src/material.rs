@@ -1,45 +1,19 @@
 //! What a document offers to ask about: sentences that can stand alone, and the things in them that
 //! can be gapped or swapped.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use corpus::notes::is_prose;
+use corpus::Passage;
+use corpus::prose::{is_legal, is_prose};
 use corpus::rank::text_rank;
 use corpus::sentence::{sentences, unwrap_lines};
 use corpus::terms::{Tokenizer, fold};
-use corpus::{Document, Page, Passage};
 
 use crate::question::Source;
+use crate::things::{Thing, things};
 
 /// Sentences that are ranked; a longer document is sampled evenly.
 const MOST: usize = 400;
-/// Things that are told apart in one document.
-const THINGS: usize = 300;
-
-/// What class a thing is of; distractors are of the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// 1000 to 2100 without a unit.
-    Year,
-    /// Any other number.
-    Number,
-    /// Capitalised within sentences.
-    Name,
-    /// A key term of so many words.
-    Term(usize),
-}
-
-/// Something in a sentence that can be asked for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Thing {
-    /// As the document writes it.
-    pub text: String,
-    /// What it is.
-    pub class: Class,
-    /// How often the document has it.
-    pub count: u32,
-}
-
 /// A sentence to ask about.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fact {
@@ -141,7 +115,7 @@ impl Material {
             .collect();
         let tokenizer = Tokenizer::detect(&sample.join(" "));
         let facts = facts(passages, &tokenizer);
-        let things = things(passages, preferred, &facts);
+        let things = things(passages, preferred, &facts, &tokenizer);
         Self {
             facts,
             things,
@@ -153,7 +127,7 @@ impl Material {
 fn facts(passages: &[Passage], tokenizer: &Tokenizer) -> Vec<Fact> {
     let mut seen = HashSet::new();
     let mut all: Vec<Fact> = Vec::new();
-    for passage in passages {
+    for passage in passages.iter().filter(|passage| !is_licence(passage)) {
         for sentence in sentences(&passage.text) {
             let text = unwrap_lines(sentence.text);
             let words = text.split_whitespace().count();
@@ -185,13 +159,29 @@ fn facts(passages: &[Passage], tokenizer: &Tokenizer) -> Vec<Fact> {
     facts
 }
 
+/// A passage with two sentences of a licence is of a licence.
+fn is_licence(passage: &Passage) -> bool {
+    let legal = |text: &str| is_legal(&unwrap_lines(text));
+    let found = sentences(&passage.text).into_iter();
+    found.filter(|sentence| legal(sentence.text)).count() >= 2
+}
+
 fn stands_alone(text: &str) -> bool {
     let first = text
         .split(|c: char| !c.is_alphanumeric())
         .next()
         .map(fold)
         .unwrap_or_default();
-    !LEANING.contains(&first.as_str()) && !text.contains(['?', '"', '“', '=', '|', '{', '_'])
+    // "Usage: ...", "G. Preserve ...": a label or an item's letter, not a word.
+    let label = text
+        .split_whitespace()
+        .next()
+        .is_some_and(|word| word.ends_with([':', '.']));
+    !label
+        && !LEANING.contains(&first.as_str())
+        && !text.contains([
+            '?', '"', '“', '=', '|', '{', '_', '[', ']', '<', '>', '\\', '$', '*', '#', ':',
+        ])
 }
 
 /// The sentence as a slice of the document.
@@ -206,146 +196,11 @@ fn source(passage: &Passage, offset: usize, quote: &str) -> Source {
     }
 }
 
-fn things(passages: &[Passage], preferred: &[String], facts: &[Fact]) -> Vec<Thing> {
-    let pages = passages.iter().map(|passage| Page {
-        number: passage.page,
-        text: passage.text.clone(),
-    });
-    let document = Document {
-        pages: pages.collect(),
-    };
-    let mut things: Vec<Thing> = Vec::new();
-    let mut seen = HashSet::new();
-    let mut add = |thing: Thing| {
-        if seen.insert(fold(&thing.text)) {
-            things.push(thing);
-        }
-    };
-    for name in names(facts) {
-        add(name);
-    }
-    for number in numbers(facts) {
-        add(number);
-    }
-    let terms = corpus::terms::key_terms(&document, 120);
-    let known = preferred.iter().map(|text| (text.clone(), 3));
-    for (text, count) in known.chain(terms.into_iter().map(|term| (term.text, term.count))) {
-        let words = text.split_whitespace().count();
-        if text.chars().count() >= 4 {
-            add(Thing {
-                text,
-                class: Class::Term(words),
-                count,
-            });
-        }
-    }
-    things.truncate(THINGS);
-    things
-}
-
-/// Runs of capitalised words that do not begin their sentence.
-fn names(facts: &[Fact]) -> Vec<Thing> {
-    let mut counts: HashMap<String, u32> = HashMap::new();
-    for fact in facts {
-        let mut run: Vec<&str> = Vec::new();
-        for (at, word) in fact.text.split_whitespace().enumerate() {
-            let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
-            let is_name =
-                at > 0 && bare.chars().count() >= 3 && bare.starts_with(char::is_uppercase);
-            if is_name && bare.chars().all(char::is_alphabetic) {
-                run.push(bare);
-            }
-            if !is_name || !word.ends_with(char::is_alphanumeric) {
-                flush(&mut run, &mut counts);
-            }
-        }
-        flush(&mut run, &mut counts);
-    }
-    // Where every noun has a capital, as in German, a capital says nothing.
-    let words: usize = facts
-        .iter()
-        .map(|fact| fact.text.split_whitespace().count())
-        .sum();
-    let capitals: u32 = counts.values().sum();
-    if capitals as usize * 6 > words {
-        return vec![];
-    }
-    sorted(counts, |_| Class::Name)
-}
-
-fn flush(run: &mut Vec<&str>, counts: &mut HashMap<String, u32>) {
-    if (1..=3).contains(&run.len()) {
-        *counts.entry(run.join(" ")).or_default() += 1;
-    }
-    run.clear();
-}
-
-fn numbers(facts: &[Fact]) -> Vec<Thing> {
-    let mut counts: HashMap<String, u32> = HashMap::new();
-    for word in facts.iter().flat_map(|fact| fact.text.split_whitespace()) {
-        let bare = word.trim_matches(|c: char| !c.is_ascii_digit());
-        if value(bare).is_some() && word.chars().filter(|c| c.is_alphabetic()).count() == 0 {
-            *counts.entry(bare.to_owned()).or_default() += 1;
-        }
-    }
-    sorted(counts, |text| {
-        if is_year(text) {
-            Class::Year
-        } else {
-            Class::Number
-        }
-    })
-}
-
-/// The number that a word is: digits, with commas between thousands or one point.
-pub fn value(word: &str) -> Option<f64> {
-    let fits = !word.is_empty()
-        && word.len() <= 12
-        && word
-            .bytes()
-            .all(|b| b.is_ascii_digit() || b == b',' || b == b'.');
-    word.replace(',', "").parse().ok().filter(|_| fits)
-}
-
-fn is_year(text: &str) -> bool {
-    text.len() == 4
-        && text
-            .parse::<u32>()
-            .is_ok_and(|year| (1000..=2100).contains(&year))
-}
-
-fn sorted(counts: HashMap<String, u32>, class: impl Fn(&str) -> Class) -> Vec<Thing> {
-    let mut things: Vec<Thing> = counts
-        .into_iter()
-        .map(|(text, count)| Thing {
-            class: class(&text),
-            text,
-            count,
-        })
-        .collect();
-    things.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.text.cmp(&b.text)));
-    things
-}
-
-/// Where `needle` stands in `text` as whole words, in bytes; letter case counts for nothing where it
-/// does not change a length.
-pub fn find_words(text: &str, needle: &str) -> Option<usize> {
-    let is_word = |c: char| c.is_alphanumeric();
-    text.char_indices().map(|(at, _)| at).find(|&at| {
-        let Some(piece) = text.get(at..at + needle.len()) else { return false };
-        (piece == needle || piece.to_lowercase() == needle.to_lowercase())
-            && !text[..at].ends_with(is_word)
-            && !text[at + needle.len()..].starts_with(is_word)
-            // Not within a number: `30` in `1,300` or `3.30`.
-            && !(needle.ends_with(|c: char| c.is_ascii_digit())
-                && (text[..at].ends_with(['.', ',']) || text[at + needle.len()..].starts_with([',', '%'])))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use corpus::samples;
+    use crate::things::Class;
+    use corpus::{Document, Page, samples};
 
     /// A document of the two samples, a page each.
     fn passages() -> Vec<Passage> {
@@ -376,6 +231,22 @@ mod tests {
     }
 
     #[test]
+    fn a_licence_and_a_label_are_no_facts() {
+        let text = "Copyright c 2000-2022 by the R Core Team and many other people of Vienna. \
+                    Usage: the program takes a file and writes another file to the disk. \
+                    The program takes a file and writes another file to the disk.";
+        let document = Document {
+            pages: vec![Page {
+                number: 1,
+                text: text.to_owned(),
+            }],
+        };
+        let facts = Material::new(&document.passages(), &[]).facts;
+        assert_eq!(facts.len(), 1, "{facts:?}");
+        assert!(facts[0].text.starts_with("The program"));
+    }
+
+    #[test]
     fn things_have_a_class() {
         let things = Material::new(&passages(), &[]).things;
         let class = |text: &str| {
@@ -386,16 +257,7 @@ mod tests {
         };
         assert_eq!(class("1769"), Some(Class::Year));
         assert_eq!(class("25,000"), Some(Class::Number));
-        assert_eq!(class("Manchester"), Some(Class::Name));
+        assert_eq!(class("Manchester"), Some(Class::Name(1)));
         assert_eq!(class("cell membrane"), Some(Class::Term(2)));
-    }
-
-    #[test]
-    fn words_are_found_whole() {
-        assert_eq!(find_words("subcells and cells", "cells"), Some(13));
-        assert_eq!(find_words("Cells are", "cells"), Some(0));
-        assert_eq!(find_words("about 1,300 men", "300"), None);
-        assert_eq!(find_words("ünder", "nder"), None);
-        assert_eq!(find_words("", "x"), None);
     }
 }

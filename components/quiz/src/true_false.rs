@@ -1,56 +1,53 @@
 //! True or false from a document alone: a sentence as it stands, or with one thing swapped for
 //! another of its class.
 
-use crate::cloze::distractors;
-use crate::material::{Fact, Material, find_words};
+use std::collections::HashSet;
+
+use corpus::terms::fold;
+
+use crate::cloze::{candidates, distractors};
+use crate::material::{Fact, Material};
 use crate::question::{Difficulty, Kind, Question};
 use crate::shuffle::Rng;
 
 /// The options, in their order.
 pub const OPTIONS: [&str; 2] = ["True", "False"];
 
-/// A question from the fact: true, or false where `truth` is not wanted and something can be swapped.
-pub fn question(
+/// The fact as it stands.
+pub fn truth(fact: &Fact) -> Question {
+    made(fact, fact.text.clone(), OPTIONS[0])
+}
+
+/// The fact with something swapped that is not `used`, folded, and what that was.
+pub fn falsehood(
     fact: &Fact,
     material: &Material,
     difficulty: Difficulty,
-    truth: bool,
+    used: &HashSet<String>,
     rng: &mut Rng,
-) -> Option<Question> {
-    let (stem, answer) = if truth {
-        (fact.text.clone(), "True")
-    } else {
-        (swapped(fact, material, difficulty, rng)?, "False")
-    };
-    Some(Question {
+) -> Option<(Question, String)> {
+    candidates(fact, material, difficulty)
+        .into_iter()
+        .filter(|(thing, _)| !used.contains(&fold(&thing.text)))
+        .find_map(|(thing, at)| {
+            let after = &fact.text[at + thing.text.len()..];
+            // Swapped at one place only, the sentence could still be true at the other.
+            if thing.find(after).is_some() || at == 0 {
+                return None;
+            }
+            let others = distractors(thing, at, fact, material, difficulty, rng)?;
+            let stem = format!("{}{}{after}", &fact.text[..at], others.first()?);
+            Some((made(fact, stem, OPTIONS[1]), fold(&thing.text)))
+        })
+}
+
+fn made(fact: &Fact, stem: String, answer: &str) -> Question {
+    Question {
         stem,
         options: OPTIONS.map(ToOwned::to_owned).to_vec(),
         answer: answer.to_owned(),
         kind: Kind::TrueFalse,
         explanation: format!("The document says: “{}”", fact.text),
         source: fact.source.clone(),
-    })
-}
-
-fn swapped(
-    fact: &Fact,
-    material: &Material,
-    difficulty: Difficulty,
-    rng: &mut Rng,
-) -> Option<String> {
-    material.things.iter().find_map(|thing| {
-        let at = find_words(&fact.text, &thing.text)?;
-        // Swapped at one place only, the sentence could still be true at the other.
-        if find_words(&fact.text[at + thing.text.len()..], &thing.text).is_some() || at == 0 {
-            return None;
-        }
-        let other = distractors(thing, fact, material, difficulty, rng)?
-            .into_iter()
-            .next()?;
-        Some(format!(
-            "{}{other}{}",
-            &fact.text[..at],
-            &fact.text[at + thing.text.len()..]
-        ))
-    })
+    }
 }

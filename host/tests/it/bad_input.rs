@@ -1,9 +1,10 @@
 //! What clients get wrong, and what they send on purpose: typed errors, and a host that goes on.
 
 use corpus::samples::BIOLOGY;
+use futures::StreamExt;
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{TestHost, pdf};
 
@@ -272,5 +273,123 @@ async fn too_large_a_body_is_refused_before_it_is_read() {
         )
         .await;
     assert_eq!(answer.code(), (413, "PAYLOAD_TOO_LARGE"));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn what_no_database_can_hold_is_the_contract_s_error() {
+    let host = TestHost::start().await;
+    let document = host.processed("alice", "a.txt", BIOLOGY).await;
+    let id = document["document_id"].as_str().unwrap();
+    let context = |context: Value| json!({ "message": "hi", "document_context": context });
+    for (path, body) in [
+        ("/chat", context(json!({ "document_id": "a\0b" }))),
+        ("/chat", context(json!({ "relevant_text": "a\0b" }))),
+        ("/quiz/submit", json!({ "quiz_id": "\0", "answers": {} })),
+        (
+            "/quiz/submit",
+            json!({ "quiz_id": "a", "answers": { "q1": "\0" } }),
+        ),
+        (
+            "/quiz/generate",
+            json!({ "document_id": id, "user_id": "a\0" }),
+        ),
+    ] {
+        let answer = host.post(path, body).await;
+        assert_eq!(answer.code(), (400, "VALIDATION_ERROR"), "{path}");
+    }
+    for path in ["/document/%FF", "/quiz/%FF", "/chat/history/%E0%80"] {
+        assert_eq!(
+            host.get(path).await.code(),
+            (400, "VALIDATION_ERROR"),
+            "{path}"
+        );
+    }
+    // 254 bytes: as long as a user may be called.
+    let long = "ä".repeat(127);
+    assert_eq!(
+        host.processed(&long, "a.txt", BIOLOGY).await["status"],
+        "completed"
+    );
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn the_largest_document_harms_no_request_beside_it() {
+    let host = TestHost::start().await;
+    let line = "细胞膜是细胞的边界，它把细胞的内部和外部分开。";
+    let text = line.repeat((14 << 20) / line.len());
+    let document = host.processed("alice", "big.txt", text.clone()).await;
+    assert_eq!(
+        (&document["status"], &document["truncated"]),
+        (&json!("completed"), &json!(true))
+    );
+    let kept = document["extracted_text"].as_str().unwrap();
+    assert!(text.starts_with(kept) && kept.len() > 11 << 20);
+    let path = format!("/document/{}", document["document_id"].as_str().unwrap());
+    let reads = futures::future::join_all((0..12).map(|_| host.get(&path)));
+    let uploads = futures::future::join_all((0..4).map(|_| host.upload("bob", "a.txt", BIOLOGY)));
+    let (reads, uploads) = tokio::join!(reads, uploads);
+    assert!(
+        reads
+            .iter()
+            .all(|read| read.status == 200 && read.body["extracted_text"] == kept)
+    );
+    assert!(uploads.iter().all(|upload| upload.status == 202));
+    let asked = json!({
+        "message": "细胞膜是什么？", "user_id": "alice",
+        "document_context": { "document_id": document["document_id"] },
+    });
+    let answers = futures::future::join_all((0..4).map(|_| host.post("/chat", asked.clone())));
+    assert!(answers.await.iter().all(|answer| answer.status == 200));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn bytes_that_the_disk_has_changed_fail_the_document_and_not_the_service() {
+    let host = TestHost::start().await;
+    let document = host.processed("alice", "a.txt", BIOLOGY).await;
+    let key = document["s3_key"].as_str().unwrap();
+    let stored = host.folder().join(format!("blobs/documents/{key}~blob"));
+    let mut bytes = std::fs::read(&stored).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&stored, bytes).unwrap();
+    let id = document["document_id"].as_str().unwrap();
+    host.post(&format!("/process/{id}"), json!({})).await.ok();
+    let again = host.settled(id).await;
+    assert_eq!(
+        (&again["status"], &again["failure"]["code"]),
+        (&json!("failed"), &json!("CORRUPT_DOCUMENT")),
+        "{again}"
+    );
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_stalls_is_cut_off_and_holds_up_nobody() {
+    let host = TestHost::start().await;
+    let stalled = || {
+        let begin = futures::stream::iter([Ok::<_, std::io::Error>(
+            "--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nabc",
+        )]);
+        let body = reqwest::Body::wrap_stream(begin.chain(futures::stream::pending()));
+        let request = host.request(Method::POST, "/upload");
+        host.send(
+            request
+                .header("content-type", "multipart/form-data; boundary=x")
+                .body(body),
+        )
+    };
+    let many = futures::future::join_all((0..100).map(|_| stalled()));
+    let meanwhile = async {
+        assert_eq!(host.get("/documents/health").await.status, 200);
+        assert_eq!(host.upload("bob", "a.txt", BIOLOGY).await.status, 202);
+    };
+    let (ended, ()) = tokio::join!(many, meanwhile);
+    assert!(
+        ended
+            .iter()
+            .all(|answer| answer.code() == (408, "REQUEST_TIMEOUT"))
+    );
     host.stop().await;
 }

@@ -1,12 +1,13 @@
 //! Who may come in, and what the gateway says by itself.
 
+use backend::postgres::cluster::Cluster;
 use std::time::Duration;
 
 use host::token::{self, Role};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::TestHost;
+use crate::harness::{TestHost, data_dir};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -107,7 +108,10 @@ async fn a_request_keeps_its_id_in_answer_and_error() {
 
 #[tokio::test]
 async fn health_is_measured() {
-    let host = TestHost::start().await;
+    let folder = data_dir();
+    let cluster = Cluster::start(folder.path()).await.unwrap();
+    let database = cluster.config().clone();
+    let host = TestHost::with("components", |config| config.database = Some(database)).await;
     for path in [
         "/health",
         "/chat/health",
@@ -127,7 +131,7 @@ async fn health_is_measured() {
             .unwrap()
             .starts_with("none")
     );
-    host.stop_database().await;
+    cluster.stop().await;
     for path in ["/health", "/chat/health"] {
         let answer = host.get(path).await;
         assert_eq!(

@@ -200,22 +200,6 @@ impl TestHost {
         rows
     }
 
-    /// The database dies under the host.
-    pub(crate) async fn stop_database(&self) {
-        let pid = std::fs::read_to_string(self.folder.path().join("postgres/data/postmaster.pid"))
-            .unwrap();
-        let pid = nix::unistd::Pid::from_raw(pid.lines().next().unwrap().parse().unwrap());
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
-        let gone = async {
-            while self.get("/health").await.status == 200 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, gone)
-            .await
-            .expect("the database stops");
-    }
-
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.client
             .request(method, format!("{}{path}", self.base))

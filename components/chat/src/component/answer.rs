@@ -87,7 +87,7 @@ pub(super) async fn answer(
 /// The passages that speak of the question, and their neighbours where there is room, in the
 /// document's order.
 fn best(question: &str, passages: &[Passage]) -> Vec<Passage> {
-    let hits = Index::new(passages).search(question, SHOWN / 2);
+    let hits = Index::new(passages, question).search(SHOWN / 2);
     let mut chosen: Vec<usize> = Vec::new();
     for at in hits
         .iter()
@@ -130,6 +130,10 @@ async fn by_model(
         return Err(llm::Error::Unavailable);
     }
     let (text, named) = citation::marks(&answer.text, shown.len());
+    let text = prompt::shown(&text, matches!(answer.finish, llm::FinishReason::Length));
+    if text.is_empty() {
+        return Err(llm::Error::Unavailable);
+    }
     let quotes = citation::behind(&text, &named, shown);
     let document_id = source
         .as_ref()

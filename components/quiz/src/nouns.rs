@@ -1,0 +1,174 @@
+//! Which terms are nouns where they stand, by the words beside them.
+
+use corpus::Passage;
+use corpus::terms::fold;
+
+use crate::material::Fact;
+use crate::words::occurrences;
+
+/// Passages that are looked at; of more, as many from all over.
+const EVIDENCE: usize = 2_000;
+
+/// What stands before a noun.
+const BEFORE_NOUNS: &[&str] = &[
+    "the", "a", "an", "this", "these", "of", "in", "for", "with", "by", "from", "on", "each",
+    "every", "any", "no", "its", "their", "your", "all", "some", "both", "as", "into", "between",
+    "der", "die", "das", "den", "dem", "des", "ein", "eine", "einen", "einem", "einer", "eines",
+    "im", "am", "vom", "zum", "zur", "von", "mit", "für", "le", "la", "les", "un", "une", "du",
+    "de", "el", "los", "las", "una", "del",
+];
+
+/// Whether the language has such words; else nouns cannot be told.
+pub fn judges_nouns(facts: &[Fact]) -> bool {
+    let words = || facts.iter().flat_map(|fact| fact.text.split_whitespace());
+    let before = words()
+        .filter(|word| BEFORE_NOUNS.contains(&fold(word).as_str()))
+        .count();
+    before * 12 > words().count()
+}
+
+/// Whether the document has the term as a noun rather than as a verb or as part of a longer one:
+/// behind an article or a preposition, and before what is none of its own.
+pub fn stands_as_noun(term: &str, passages: &[Passage]) -> bool {
+    let (mut all, mut nouns) = (0, 0);
+    let step = passages.len().div_ceil(EVIDENCE).max(1);
+    for passage in passages.iter().step_by(step) {
+        for at in occurrences(&passage.text, term) {
+            all += 1;
+            let (before, rest) = (&passage.text[..at], &passage.text[at + term.len()..]);
+            let before = before.split_whitespace().next_back().map(fold);
+            if ends_term(rest)
+                && before.is_some_and(|before| BEFORE_NOUNS.contains(&before.as_str()))
+            {
+                nouns += 1;
+            }
+        }
+    }
+    nouns > 0 && nouns * 4 >= all
+}
+
+/// Whether what follows is none of the term's own.
+pub fn ends_term(rest: &str) -> bool {
+    let after = rest.split_whitespace().next().map(fold);
+    rest.starts_with(|c: char| !c.is_whitespace())
+        || after.is_none_or(|after| AFTER_NOUNS.contains(&after.as_str()))
+}
+
+/// Words that a document on anything has, too empty to be asked for.
+pub const GENERIC: &[&str] = &[
+    "time",
+    "times",
+    "example",
+    "examples",
+    "case",
+    "cases",
+    "number",
+    "result",
+    "results",
+    "order",
+    "value",
+    "values",
+    "name",
+    "names",
+    "user",
+    "users",
+    "call",
+    "calls",
+    "default",
+    "form",
+    "forms",
+    "change",
+    "changes",
+    "part",
+    "parts",
+    "kind",
+    "type",
+    "types",
+    "line",
+    "lines",
+    "point",
+    "place",
+    "fact",
+    "problem",
+    "problems",
+    "note",
+    "notes",
+    "page",
+    "pages",
+    "section",
+    "chapter",
+    "document",
+    "manual",
+    "information",
+    "year",
+    "years",
+    "days",
+    "people",
+    "reason",
+    "need",
+    "needs",
+    "help",
+    "work",
+    "addition",
+    "purpose",
+    "manner",
+    "level",
+    "different",
+    "following",
+    "general",
+    "current",
+    "available",
+    "certain",
+    "possible",
+    "title",
+    "text",
+    "term",
+    "terms",
+    "item",
+    "items",
+    "sort",
+    "rest",
+    "most",
+    "good idea",
+    "jahr",
+    "jahre",
+    "zeit",
+    "beispiel",
+    "ersten mal",
+];
+
+/// Behind one of these stands a verb.
+pub const BEFORE_VERBS: &[&str] = &[
+    "to", "can", "may", "must", "should", "will", "would", "could", "might", "not", "cannot",
+    "who", "they", "we", "you", "i", "please", "zu", "nicht",
+];
+
+/// What may stand behind a noun, and seldom stands behind an adjective.
+const AFTER_NOUNS: &[&str] = &[
+    "of", "in", "for", "with", "by", "from", "on", "to", "at", "as", "is", "are", "was", "were",
+    "and", "or", "that", "which", "who", "must", "should", "may", "can", "will", "has", "have",
+    "had", "does", "do", "when", "if", "into", "between", "before", "after", "during", "than",
+    "but", "so", "would", "could", "might", "cannot", "be", "without", "within", "through", "der",
+    "die", "das", "des", "ist", "sind", "war", "wurde", "wurden", "und", "oder", "im", "mit",
+    "für", "von", "zu", "auf", "hat", "kann", "wird", "werden", "de", "du", "et", "est", "y", "es",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_noun_is_told_by_the_words_beside_it() {
+        let text = "The list of files can list the current files. A list is a file.".to_owned();
+        let passage = Passage {
+            ordinal: 0,
+            page: 1,
+            start: 0,
+            end: 0,
+            text,
+        };
+        assert!(stands_as_noun("list", std::slice::from_ref(&passage)));
+        assert!(!stands_as_noun("current", std::slice::from_ref(&passage)));
+        assert!(ends_term(" of files") && ends_term(".") && !ends_term(" files"));
+    }
+}
