@@ -32,6 +32,7 @@ hello:
     cargo component --version 2>/dev/null | grep -q '0\.21\.1' || { \
         echo "hello: installing cargo-component 0.21.1; this takes about ten minutes"; \
         cargo install cargo-component --version 0.21.1 --locked; }
+    CARGO_TARGET_DIR=target/author cargo test --locked --manifest-path components/hello/Cargo.toml
     CARGO_TARGET_DIR=target/author cargo component build --locked --release --manifest-path components/hello/Cargo.toml
     mkdir -p target/author-components
     install -m 644 target/author/wasm32-wasip1/release/hello.wasm target/author-components/hello.wasm
@@ -71,9 +72,15 @@ test-domain:
 # What CI insists on besides tests: format, lints on both targets, documentation.
 check: setup
     cargo fmt --all --check
+    cargo fmt --check --manifest-path components/hello/Cargo.toml
     cargo clippy --locked --workspace --all-targets --features host/failpoints -- -D warnings
     cargo clippy --locked --profile component --target wasm32-wasip2 {{ prepend("-p ", components) }} -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps -p host -p capability -p backend -p runtime
+
+# A thousand swaps under requests, streams of 30 s, uploads of 50 MB and events; prints what was lost.
+soak-swap: setup components
+    SWAPS=1000 STREAM_TENTHS=300 UPLOAD_MIB=50 cargo test --locked --release -p host --test it -- \
+        --nocapture swaps_under_load_lose_and_double_nothing
 
 # Measures a component against the same handler native, in one run.
 bench: components

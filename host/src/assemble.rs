@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use backend::inbox::InboxBroker;
 use backend::openai::{ModelCheck, OpenAi};
+use backend::outbound::HttpClient;
 use backend::outbox::Relay;
 use backend::postgres::PlatformPool;
 use backend::postgres::cluster::{Cluster, ClusterError};
@@ -207,6 +208,7 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
             Some(llm) => model(llm)?,
             None => Arc::new(NoLlm),
         },
+        outbound: Arc::new(HttpClient::new(config.outbound_private)),
         secrets: config.secrets.clone(),
     };
     let engine =

@@ -35,8 +35,7 @@ pub struct Config {
     pub jwt_secret: Option<SecretString>,
     /// `LECTERN_SECRET_NAME`, by `NAME`: what manifests may ask for.
     pub secrets: BTreeMap<String, String>,
-    /// With `LECTERN_OUTBOUND_PRIVATE=1`: components may call private addresses, where a grant names
-    /// the host.
+    /// With `LECTERN_OUTBOUND_PRIVATE=1`: a granted host may have a private address.
     pub outbound_private: bool,
     /// Variables that are set, and that this version has no use for.
     pub unused: Vec<&'static str>,
@@ -81,10 +80,15 @@ impl Config {
             llm: llm(variable),
             jwt_secret,
             secrets: secrets(env::vars()),
-            outbound_private: variable("LECTERN_OUTBOUND_PRIVATE").as_deref() == Some("1"),
+            outbound_private: outbound_private(),
             unused: unused(variable),
         })
     }
+}
+
+/// `LECTERN_OUTBOUND_PRIVATE`.
+pub fn outbound_private() -> bool {
+    variable("LECTERN_OUTBOUND_PRIVATE").as_deref() == Some("1")
 }
 
 fn secrets(variables: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {

@@ -13,6 +13,7 @@ use capability::blobs::Blobs;
 use capability::blobs::scoped::Scoped;
 use capability::cache::Cache;
 use capability::llm::Llm;
+use capability::outbound::Outbound;
 use runtime::manifest::{ManifestError, PostgresGrant};
 use runtime::{CallError, Capabilities, Component, Engine, Haste, Manifest, Refused, Revision};
 
@@ -28,6 +29,8 @@ pub struct Shared {
     pub cache: Arc<dyn Cache>,
     /// The configured model.
     pub llm: Arc<dyn Llm>,
+    /// The way out; each has its own hosts.
+    pub outbound: Arc<dyn Outbound>,
     /// `LECTERN_SECRET_*`, without that beginning.
     pub secrets: BTreeMap<String, String>,
 }
@@ -241,6 +244,7 @@ impl Factory {
             shared_blobs: readable.map(|name| (name.clone(), scope(name))).collect(),
             cache: grants.cache.as_ref().map(|_| shared.cache.clone()),
             llm: grants.llm.as_ref().map(|_| shared.llm.clone()),
+            outbound: grants.http.as_ref().map(|_| shared.outbound.clone()),
             secrets: self.secrets(manifest)?,
         })
     }

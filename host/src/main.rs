@@ -114,7 +114,11 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Serve(place) => start(place, None),
         Command::Dev(place) => start(place, Some(Path::new("."))),
         Command::ServeComponent(single) => {
-            let served = runtime()?.block_on(single::run(single));
+            let started = |address| {
+                eprintln!("serving on http://{address}");
+                telemetry::init();
+            };
+            let served = runtime()?.block_on(single::run(single, started));
             served.map_err(|e| e.to_string())?;
             Ok(ExitCode::SUCCESS)
         }

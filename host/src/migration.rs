@@ -211,7 +211,7 @@ mod tests {
         let old = file("0001_create_a.sql", "create table a (id bigint)");
         let changed = file("0001_create_a.sql", "create table a (id text)");
         assert_eq!(
-            check(&[old.clone()], &[changed]),
+            check(std::slice::from_ref(&old), &[changed]),
             Err(MigrationError::Changed("0001_create_a.sql".into()))
         );
         // An older revision has fewer.

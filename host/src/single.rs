@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use backend::outbound::HttpClient;
 use runtime::manifest::HttpGrant;
 use runtime::{Capabilities, Component, Engine, Haste, Manifest, Refused, Revision};
 use tokio::net::TcpListener;
@@ -81,8 +82,8 @@ impl Answer for Only {
     }
 }
 
-/// Serves until SIGTERM or SIGINT. The first line on stderr is the address.
-pub async fn run(single: Single) -> Result<(), SingleError> {
+/// Serves until SIGTERM or SIGINT; `started` is told where.
+pub async fn run(single: Single, started: impl FnOnce(SocketAddr)) -> Result<(), SingleError> {
     let wasm = std::fs::read(&single.file)
         .map_err(|e| SingleError::Read(single.file.display().to_string(), e))?;
     let engine_failed = |e: &dyn std::fmt::Display| SingleError::Engine(e.to_string());
@@ -94,14 +95,16 @@ pub async fn run(single: Single) -> Result<(), SingleError> {
         connections: 64,
     });
     let engine = Engine::new(None).map_err(|e| engine_failed(&e))?;
+    let outbound = HttpClient::new(crate::config::outbound_private());
     let capabilities = Capabilities {
+        outbound: Some(Arc::new(outbound)),
         ..Capabilities::default()
     };
     let component = Component::new(&engine, manifest, &wasm, capabilities, Haste::Start)?;
     let listening = TcpListener::bind(single.addr).await;
     let listener = listening.map_err(|e| SingleError::Listen(single.addr, e))?;
     let address = listener.local_addr().unwrap_or(single.addr);
-    eprintln!("serving on http://{address}");
+    started(address);
     let revision = Arc::new(Revision::new(Arc::new(component), "component".into()));
     let only = Arc::new(Only(revision.clone()));
     gateway::serve(listener, only, interrupted(), DRAIN).await;

@@ -13,6 +13,7 @@ mod gateway;
 mod harness;
 mod learner;
 mod model;
+mod neighbours;
 mod rollout;
 mod sandbox;
 mod swap;

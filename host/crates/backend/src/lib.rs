@@ -2,6 +2,7 @@
 
 pub mod inbox;
 pub mod openai;
+pub mod outbound;
 pub mod outbox;
 pub mod postgres;
 pub mod revisions;

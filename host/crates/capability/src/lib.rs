@@ -9,6 +9,7 @@
 //! | `blobs` | [`blobs::Blobs`] | [`blobs::local::LocalBlobs`] |
 //! | `cache` | [`cache::Cache`] | [`cache::local::LocalCache`] |
 //! | `llm` | [`llm::Llm`] | none: components have their own algorithms |
+//! | `outbound` | [`outbound::Outbound`] | none: what is outside is not local |
 //!
 //! Each `contract` module states what every implementation must do, as code that the tests of the
 //! local and of the real implementation call alike.
@@ -18,6 +19,7 @@ pub mod cache;
 pub mod events;
 pub mod llm;
 pub mod name;
+pub mod outbound;
 pub mod postgres;
 
 pub use name::ComponentName;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// How often a running guest can be interrupted; also the grain of its CPU time.
-pub const TICK: Duration = Duration::from_millis(10);
+pub const TICK: Duration = Duration::from_millis(1);
 
 /// Instances of all components together, idle ones included. Each reserves address space, not memory.
 const INSTANCES: u32 = 1_000;

@@ -8,14 +8,16 @@ use capability::blobs::Blobs;
 use capability::cache::Cache;
 use capability::events::Events;
 use capability::llm::Llm;
+use capability::outbound::Outbound;
 use capability::postgres::Postgres;
+use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::limits::{CpuLimit, Memory, Verdict};
 use crate::manifest::Manifest;
-use crate::outbound::NoOutbound;
+use crate::outbound::Granted;
 use crate::output::Output;
 
 /// What the manifest's grants stand for in this host. Everything is in the component's own scope.
@@ -33,6 +35,8 @@ pub struct Capabilities {
     pub cache: Option<Arc<dyn Cache>>,
     /// With `[grants.llm]`.
     pub llm: Option<Arc<dyn Llm>>,
+    /// With `[grants.http]`.
+    pub outbound: Option<Arc<dyn Outbound>>,
     /// The values of the manifest's `secrets`.
     pub secrets: BTreeMap<String, String>,
 }
@@ -41,13 +45,18 @@ pub struct Capabilities {
 pub(crate) struct Template {
     pub(crate) manifest: Manifest,
     pub(crate) capabilities: Capabilities,
+    /// For requests to the outside, of all instances together.
+    pub(crate) outbound_turns: Arc<Semaphore>,
 }
 
 impl Template {
     pub(crate) fn new(manifest: Manifest, capabilities: Capabilities) -> Self {
+        let grant = manifest.grants.http.as_ref();
+        let connections = grant.map_or(0, |grant| grant.connections);
         Self {
             manifest,
             capabilities,
+            outbound_turns: Arc::new(Semaphore::new(connections)),
         }
     }
 }
@@ -57,7 +66,7 @@ pub(crate) struct State {
     table: ResourceTable,
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    outbound: NoOutbound,
+    outbound: Granted,
     template: Arc<Template>,
     pub(crate) memory: Memory,
     pub(crate) cpu: CpuLimit,
@@ -94,7 +103,12 @@ impl State {
             table,
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            outbound: NoOutbound,
+            outbound: Granted {
+                outbound: template.capabilities.outbound.clone(),
+                grant: manifest.grants.http.clone(),
+                turns: template.outbound_turns.clone(),
+                service: manifest.name.clone(),
+            },
             template,
             memory: Memory::new(memory_mib, verdict.clone()),
             cpu: CpuLimit::new(cpu_ms, verdict.clone()),

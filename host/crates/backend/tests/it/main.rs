@@ -8,5 +8,6 @@
 mod cluster;
 mod events;
 mod openai;
+mod outbound;
 mod postgres;
 mod server;
