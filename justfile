@@ -85,3 +85,7 @@ soak-swap: setup components
 # Measures a component against the same handler native, in one run.
 bench: components
     cargo bench --locked -p host --bench handlers
+
+# Measures deploys, switches and rollbacks, what they cost the requests beside them, and what a component weighs.
+bench-swap: components
+    cargo bench --locked -p host --bench swap

@@ -30,6 +30,8 @@ fn router() -> Router {
         // The same under another name, for the tests that run two of it.
         .route("/hostile/misbehave/{how}", get(misbehave))
         .route("/probe/version", get(version))
+        .route("/probe/socket/{address}", get(socket))
+        .route("/probe/pause/{ms}", get(pause))
         .route("/probe/stream/{tenths}", get(stream))
         .route("/health", get(health))
 }
@@ -64,6 +66,25 @@ async fn version() -> (StatusCode, String) {
         _ => StatusCode::OK,
     };
     (status, std::env::var("VERSION").unwrap_or_default())
+}
+
+/// Tries to reach an address by itself, and to listen.
+async fn socket(Path(address): Path<String>) -> String {
+    let reached = std::net::TcpStream::connect(&address).map(|_| ());
+    let listening = std::net::TcpListener::bind("127.0.0.1:0").map(|_| ());
+    let found = std::net::ToSocketAddrs::to_socket_addrs("localhost:80").map(|_| ());
+    format!(
+        "{} {} {}",
+        reached.is_ok(),
+        listening.is_ok(),
+        found.is_ok()
+    )
+}
+
+/// Answers after so many milliseconds.
+async fn pause(Path(ms): Path<u64>) -> &'static str {
+    guest::wasip3::clocks::monotonic_clock::wait_for(ms * 1_000_000).await;
+    "rested"
 }
 
 /// An event every tenth of a second, so many of them, then the version of who sent them.

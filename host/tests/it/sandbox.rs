@@ -125,6 +125,15 @@ async fn a_topic_that_is_not_granted_is_denied() {
 }
 
 #[tokio::test]
+async fn a_component_has_no_socket_of_its_own() {
+    let host = TestHost::probe().await;
+    let address = host.base.strip_prefix("http://").unwrap();
+    let reached = host.get(&format!("/probe/socket/{address}")).await;
+    assert_eq!(reached.ok(), json!("false false false"));
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn bytes_and_rows_stream_through_the_sandbox() {
     let host = TestHost::probe().await;
     let chunks =

@@ -175,10 +175,12 @@ fn needs(import: &str, grants: &Grants) -> Needs {
             Needs::Grant(grants.http.is_some(), "[grants.http]")
         }
         _ => match interface.split('/').next() {
-            // No preopened folder, no argument, no terminal: these give no power by themselves.
-            Some("wasi:cli" | "wasi:io" | "wasi:clocks" | "wasi:random" | "wasi:filesystem") => {
-                Needs::Nothing
-            }
+            // No preopened folder, no argument, no terminal, no address that a socket may have: these
+            // give no power by themselves, and other languages' runtimes import all of them.
+            Some(
+                "wasi:cli" | "wasi:io" | "wasi:clocks" | "wasi:random" | "wasi:filesystem"
+                | "wasi:sockets",
+            ) => Needs::Nothing,
             _ => Needs::Impossible,
         },
     }
