@@ -100,11 +100,7 @@ pub fn load(path: &Path) -> Result<Bundle, BundleError> {
     let wasm = fs::read(&wasm_path).map_err(io(&wasm_path))?;
     Ok(Bundle {
         manifest: found.manifest,
-        content: Content {
-            manifest: found.text,
-            migrations: found.migrations,
-            wasm,
-        },
+        content: Content::new(found.text, found.migrations, wasm),
     })
 }
 

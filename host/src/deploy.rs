@@ -240,7 +240,7 @@ impl Deployer {
             let (manifest, content) = (manifest.clone(), content.clone());
             move || runtime::Component::check(&manifest, &content.wasm)
         };
-        checks
+        let checked = checks
             .run("imports", async {
                 let examined = tokio::task::spawn_blocking(examine).await;
                 Ok(examined.map_err(|e| Unfit::Host(e.to_string()))??)
@@ -262,7 +262,10 @@ impl Deployer {
             )
             .await?;
         let component = checks
-            .run("compile", factory.compile(manifest, content, pool, haste))
+            .run(
+                "compile",
+                factory.compile(manifest, content, pool, checked, haste),
+            )
             .await?;
         // At the start of the host nobody serves yet whom the candidate could replace.
         if haste == Haste::Background {
@@ -332,11 +335,9 @@ impl Deployer {
             return Ok(ready);
         }
         let wasm = self.store.wasm(&revision.wasm_digest).await;
-        let content = Content {
-            manifest: revision.manifest.clone(),
-            migrations: revision.migrations.clone(),
-            wasm: wasm.map_err(DeployError::Store)?,
-        };
+        let wasm = wasm.map_err(DeployError::Store)?;
+        let (manifest, migrations) = (revision.manifest.clone(), revision.migrations.clone());
+        let content = Content::new(manifest, migrations, wasm);
         let mut checks = Checks::default();
         Ok(self
             .prepare(part, name, Arc::new(content), run, haste, &mut checks)
@@ -492,11 +493,9 @@ fn content(
 ) -> Result<Arc<Content>, DeployError> {
     let manifest = manifest.or_else(|| stable.map(|stable| stable.manifest.clone()));
     let migrations = migrations.or_else(|| stable.map(|stable| stable.migrations.clone()));
-    Ok(Arc::new(Content {
-        manifest: manifest.ok_or_else(|| DeployError::ManifestMissing(name.clone()))?,
-        migrations: migrations.unwrap_or_default(),
-        wasm,
-    }))
+    let manifest = manifest.ok_or_else(|| DeployError::ManifestMissing(name.clone()))?;
+    let migrations = migrations.unwrap_or_default();
+    Ok(Arc::new(Content::new(manifest, migrations, wasm)))
 }
 
 fn check_activation(activate: &Activate) -> Result<(), DeployError> {

@@ -2,7 +2,7 @@
 //! order, and nothing that changes who serves.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backend::postgres::provision::{self, PoolLimits, ProvisionError};
@@ -15,7 +15,9 @@ use capability::cache::Cache;
 use capability::llm::Llm;
 use capability::outbound::Outbound;
 use runtime::manifest::{ManifestError, PostgresGrant};
-use runtime::{CallError, Capabilities, Component, Engine, Haste, Manifest, Refused, Revision};
+use runtime::{
+    CallError, Capabilities, Checked, Component, Engine, Haste, Manifest, Refused, Revision,
+};
 
 use crate::migration::{self, MigrationError};
 use crate::probe::{self, Unhealthy};
@@ -121,7 +123,13 @@ pub struct Factory {
     shared: Shared,
     server: postgres::Config,
     platform: PlatformPool,
-    pools: Mutex<HashMap<(ComponentName, PoolLimits), Arc<ComponentPool>>>,
+    pools: Mutex<HashMap<(ComponentName, PoolLimits), Provisioned>>,
+}
+
+/// A component's pool, and the migrations that have been run for it.
+struct Provisioned {
+    pool: Arc<ComponentPool>,
+    migrations: Vec<MigrationFile>,
 }
 
 impl Factory {
@@ -176,12 +184,24 @@ impl Factory {
         };
         let limits = limits(grant);
         let key = (manifest.name.clone(), limits);
+        if let Some(ready) = self.pools().get(&key)
+            && ready.migrations == migrations
+        {
+            return Ok(Some(ready.pool.clone()));
+        }
         let pool = self.provision(&manifest.name, migrations, limits).await?;
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = self.pools();
         // Revisions that ask for the same share one pool: a swap opens no second set of connections.
-        Ok(Some(
-            pools.entry(key).or_insert_with(|| Arc::new(pool)).clone(),
-        ))
+        let ready = pools.entry(key).or_insert_with(|| Provisioned {
+            pool: Arc::new(pool),
+            migrations: vec![],
+        });
+        ready.migrations = migrations.to_vec();
+        Ok(Some(ready.pool.clone()))
+    }
+
+    fn pools(&self) -> MutexGuard<'_, HashMap<(ComponentName, PoolLimits), Provisioned>> {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// On a thread for blocking work: the future of sqlx' migrator cannot move between threads.
@@ -209,11 +229,21 @@ impl Factory {
         manifest: Manifest,
         content: Arc<Content>,
         pool: Option<Arc<ComponentPool>>,
+        checked: Checked,
         haste: Haste,
     ) -> Result<Arc<Component>, Unfit> {
         let capabilities = self.capabilities(&manifest, pool)?;
         let engine = self.engine.clone();
-        let compile = move || Component::new(&engine, manifest, &content.wasm, capabilities, haste);
+        let compile = move || {
+            Component::build(
+                &engine,
+                manifest,
+                &content.wasm,
+                capabilities,
+                checked,
+                haste,
+            )
+        };
         let compiled = tokio::task::spawn_blocking(compile).await;
         Ok(Arc::new(compiled.map_err(|e| Unfit::Host(e.to_string()))??))
     }
@@ -251,10 +281,7 @@ impl Factory {
 
     /// Ends all connections to the database.
     pub async fn close(&self) {
-        let pools: Vec<_> = {
-            let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-            pools.drain().map(|(_, pool)| pool).collect()
-        };
+        let pools: Vec<_> = self.pools().drain().map(|(_, ready)| ready.pool).collect();
         for pool in pools {
             pool.close().await;
         }

@@ -38,7 +38,7 @@ fn probe(name: &str, version: u32, salt: Option<u32>) -> Upload {
         .replace("name = \"probe\"", &format!("name = \"{name}\""))
         .replace("routes = [\"/probe\"]", &format!("routes = [\"/{name}\"]"))
         .replace(events, "[grants.events]\n")
-        .replace("memory_mib = 64", "memory_mib = 64\nconcurrency = 512");
+        .replacen("memory_mib = 64", "memory_mib = 64\nconcurrency = 512", 1);
     let mut wasm = std::fs::read(folder.join("probe.wasm")).unwrap();
     if let Some(salt) = salt {
         // A custom section: no other code, and another digest.

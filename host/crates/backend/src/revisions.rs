@@ -79,12 +79,23 @@ pub struct Content {
     pub migrations: Vec<MigrationFile>,
     /// The component's bytes.
     pub wasm: Vec<u8>,
+    wasm_digest: String,
 }
 
 impl Content {
+    /// All that makes a revision.
+    pub fn new(manifest: String, migrations: Vec<MigrationFile>, wasm: Vec<u8>) -> Self {
+        Self {
+            wasm_digest: hex(&Sha256::digest(&wasm)),
+            manifest,
+            migrations,
+            wasm,
+        }
+    }
+
     /// The wasm's SHA-256 in hexadecimal.
-    pub fn wasm_digest(&self) -> String {
-        hex(&Sha256::digest(&self.wasm))
+    pub fn wasm_digest(&self) -> &str {
+        &self.wasm_digest
     }
 
     /// The revision's name: SHA-256 over all of it, each part preceded by its length, so that no two
@@ -491,17 +502,12 @@ mod tests {
     use super::*;
 
     fn content(manifest: &str, sql: &[(&str, &str)]) -> Content {
-        Content {
-            manifest: manifest.into(),
-            migrations: sql
-                .iter()
-                .map(|(name, sql)| MigrationFile {
-                    name: (*name).into(),
-                    sql: (*sql).into(),
-                })
-                .collect(),
-            wasm: vec![1, 2, 3],
-        }
+        let file = |(name, sql): &(&str, &str)| MigrationFile {
+            name: (*name).into(),
+            sql: (*sql).into(),
+        };
+        let files = sql.iter().map(file).collect();
+        Content::new(manifest.into(), files, vec![1, 2, 3])
     }
 
     #[test]

@@ -94,6 +94,10 @@ impl Http {
     }
 }
 
+/// Says that a component's bytes and manifest have been checked.
+#[derive(Debug)]
+pub struct Checked(());
+
 /// How much of the machine compiling may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Haste {
@@ -105,16 +109,17 @@ pub enum Haste {
 
 impl Component {
     /// Whether the bytes are a component all of whose imports are granted; without compiling.
-    pub fn check(manifest: &Manifest, wasm: &[u8]) -> Result<(), Refused> {
+    pub fn check(manifest: &Manifest, wasm: &[u8]) -> Result<Checked, Refused> {
         let component = manifest.name.to_string();
         let imports = inspect::imports(wasm)
             .map_err(|source| Refused::NotAComponent { component, source })?;
         imports
             .iter()
-            .try_for_each(|import| granted(manifest.name.as_str(), import, &manifest.grants))
+            .try_for_each(|import| granted(manifest.name.as_str(), import, &manifest.grants))?;
+        Ok(Checked(()))
     }
 
-    /// Compiles and links. Blocks for as long as compiling takes.
+    /// Checks and builds.
     pub fn new(
         engine: &Engine,
         manifest: Manifest,
@@ -122,7 +127,19 @@ impl Component {
         capabilities: Capabilities,
         haste: Haste,
     ) -> Result<Self, Refused> {
-        Self::check(&manifest, wasm)?;
+        let checked = Self::check(&manifest, wasm)?;
+        Self::build(engine, manifest, wasm, capabilities, checked, haste)
+    }
+
+    /// Compiles and links what has been checked. Blocks for as long as compiling takes.
+    pub fn build(
+        engine: &Engine,
+        manifest: Manifest,
+        wasm: &[u8],
+        capabilities: Capabilities,
+        _: Checked,
+        haste: Haste,
+    ) -> Result<Self, Refused> {
         let digest = compile::digest(wasm);
         let name = manifest.name.to_string();
         let unfit = |e: wasmtime::Error| Refused::Unfit {

@@ -20,7 +20,7 @@ pub mod revision;
 mod state;
 pub mod stats;
 
-pub use component::{Component, Haste, Refused};
+pub use component::{Checked, Component, Haste, Refused};
 pub use engine::Engine;
 pub use error::CallError;
 pub use inspect::NotAComponent;
