@@ -32,6 +32,10 @@ pub enum DevError {
 
 /// Watches the workspace at `root` for ever.
 pub async fn watch(root: &Path, client: &Client) -> Result<(), DevError> {
+    // The system tells of changes by whole paths.
+    let Ok(root) = &root.canonicalize() else {
+        return Err(DevError::NoSources(root.to_owned()));
+    };
     let sources = root.join("components");
     if !sources.is_dir() {
         return Err(DevError::NoSources(sources));

@@ -179,12 +179,13 @@ fn create(
     for file in files {
         print(&format!("{}\n", file.display()));
     }
-    print(match wasi {
-        Flavour::Wasi3 => {
-            "build and deploy it: just component NAME && lectern deploy target/components/NAME.wasm\n"
-        }
+    print(&match wasi {
+        Flavour::Wasi3 => format!(
+            "build and deploy it: just component {name} && lectern deploy target/components/{name}.wasm\n"
+        ),
         Flavour::Wasi2 => {
             "build it with `cargo component build --release`, deploy it with `lectern deploy`\n"
+                .to_owned()
         }
     });
     Ok(ExitCode::SUCCESS)

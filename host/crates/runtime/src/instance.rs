@@ -143,11 +143,19 @@ impl WorkerExpiration for Expiration {
             WorkerStatus::Requests => self.deadline,
             WorkerStatus::PostReturn => self.response,
         };
-        let at = (start + after).into();
-        if self.sleep.deadline() != at {
+        let at: tokio::time::Instant = (start + after).into();
+        // The timer may fire early, and is set again then: setting it at every change of a busy
+        // instance's status is most of its cost.
+        if self.sleep.deadline() > at {
             self.sleep.as_mut().reset(at);
         }
-        self.sleep.as_mut().poll(cx)
+        while self.sleep.as_mut().poll(cx).is_ready() {
+            if tokio::time::Instant::now() >= at {
+                return Poll::Ready(());
+            }
+            self.sleep.as_mut().reset(at);
+        }
+        Poll::Pending
     }
 }
 
