@@ -218,6 +218,8 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
         live: Arc::new(Live::new(broker.clone())),
         store: RevisionStore::new(pool.clone()),
         factory: Factory::new(engine, shared, server.clone(), pool.clone()),
+        deploying: Default::default(),
+        committing: Default::default(),
     });
     boot::boot(&deployer, bundles, config.database.is_none()).await?;
     let granted = deployer.live.grants();
@@ -228,6 +230,7 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
         host: uuid::Uuid::now_v7().to_string(),
         listen: config.listen.to_string(),
         started_at: OffsetDateTime::now_utc(),
+        applying: Default::default(),
     };
     let following = follower.start(stop.clone());
     let platform = Arc::new(Platform {

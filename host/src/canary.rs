@@ -84,7 +84,7 @@ pub fn judge(
             canary.traps, bounds.max_traps
         ));
     }
-    if canary.requests >= bounds.min_requests {
+    if canary.requests + canary.events >= bounds.min_requests {
         if let Some(why) = errors(bounds, canary, stable).or_else(|| slow(bounds, canary, stable)) {
             return Judgement::RollBack(why);
         }
@@ -103,8 +103,8 @@ pub fn judge(
 fn errors(bounds: &CanaryBounds, canary: &Snapshot, stable: &Snapshot) -> Option<String> {
     let (rate, most) = (canary.error_rate(), bounds.max_error_rate);
     (rate > most && rate > 2.0 * stable.error_rate()).then(|| {
-        let (requests, errors) = (canary.requests, canary.errors);
-        format!("{errors} errors in {requests} requests, of which {most} is let pass")
+        let (all, errors) = (canary.requests + canary.events, canary.errors);
+        format!("{errors} errors in {all} requests and events, of which {most} is let pass")
     })
 }
 

@@ -99,12 +99,12 @@ impl Loop {
             };
             match next {
                 Ok(delivery) => {
-                    let Some(revision) = self.revision(&delivery) else {
+                    let Some((revision, on_trial)) = self.revision(&delivery) else {
                         // Not in service: the event goes back, and comes again.
                         return;
                     };
                     self.tasks.spawn(async move {
-                        handle(&revision, delivery).await;
+                        handle(&revision, delivery, on_trial).await;
                         drop(room);
                     });
                 }
@@ -120,21 +120,25 @@ impl Loop {
         }
     }
 
-    fn revision(&self, delivery: &Delivery) -> Option<Arc<Revision>> {
+    /// Who handles it, and whether that is a canary.
+    fn revision(&self, delivery: &Delivery) -> Option<(Arc<Revision>, bool)> {
         let table = self.table.load();
         let service = table.service(self.name.as_str())?;
         let (topic, key) = (&delivery.event.topic, &delivery.event.key);
-        Some(
-            service
-                .choose_for_event(topic, key, delivery.attempt)
-                .clone(),
-        )
+        let revision = service.choose_for_event(topic, key, delivery.attempt);
+        Some((revision.clone(), !Arc::ptr_eq(revision, &service.stable)))
     }
 }
 
-async fn handle(revision: &Revision, delivery: Delivery) {
+async fn handle(revision: &Revision, delivery: Delivery, on_trial: bool) {
     let service = revision.manifest().name.clone();
     let outcome = match revision.handle_event(&delivery).await {
+        // A canary has not the last word: the stable revision is asked next.
+        Ok(Outcome::Reject { reason }) if on_trial => Outcome::Retry {
+            after: backoff(delivery.attempt),
+            failure: None,
+            error: format!("the canary rejects it: {reason}"),
+        },
         Ok(outcome) => outcome,
         Err(error) => failed(&delivery, &error),
     };

@@ -1,7 +1,8 @@
 //! Changes of who serves: a deploy with its checks, traffic, rollback, drain. Each is decided on this
 //! host, committed to the database, and applied here; the other hosts follow.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backend::revisions::{
@@ -11,11 +12,10 @@ use capability::ComponentName;
 use runtime::Haste;
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::OwnedMutexGuard;
 
 use crate::canary::Marker;
 use crate::factory::{Factory, Unfit};
-use crate::live::{ApplyError, Live, Part, Ready, Switched};
+use crate::live::{ApplyError, Live, Ready, Switched};
 
 /// Who changes traffic where no person does.
 pub const HOST: &str = "lectern";
@@ -28,6 +28,23 @@ pub struct Deployer {
     pub store: RevisionStore,
     /// How components are made.
     pub factory: Factory,
+    /// Components that are being deployed here: one deploy at a time for each.
+    pub deploying: Mutex<BTreeSet<ComponentName>>,
+    /// Held from the check of the routes to the switch: two components must not take one route at once.
+    pub committing: tokio::sync::Mutex<()>,
+}
+
+/// A component's deploy under way.
+struct Deploying<'a> {
+    all: &'a Mutex<BTreeSet<ComponentName>>,
+    name: ComponentName,
+}
+
+impl Drop for Deploying<'_> {
+    fn drop(&mut self) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(&self.name);
+    }
 }
 
 /// Why a change is not made. The revisions that run are untouched.
@@ -57,6 +74,9 @@ pub enum DeployError {
     /// The header that sends requests to the canary.
     #[error("`{0}` is no header: a name, or `name: value`")]
     Header(String),
+    /// A trial beside itself.
+    #[error("the canary is the stable revision: there is nothing to try")]
+    SameRevision,
     /// A weight beyond all requests.
     #[error("a weight is 0 to 100")]
     Weight,
@@ -139,10 +159,18 @@ pub struct Deployed {
 }
 
 impl Deployer {
-    fn lock(&self, name: &ComponentName) -> Result<OwnedMutexGuard<Part>, DeployError> {
-        let part = self.live.part(name);
-        part.try_lock_owned()
-            .map_err(|_| DeployError::Busy(name.clone()))
+    fn begin(&self, name: &ComponentName) -> Result<Deploying<'_>, DeployError> {
+        let mut all = self
+            .deploying
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !all.insert(name.clone()) {
+            return Err(DeployError::Busy(name.clone()));
+        }
+        Ok(Deploying {
+            all: &self.deploying,
+            name: name.clone(),
+        })
     }
 
     fn failed(name: &ComponentName) -> impl Fn(backend::revisions::Error) -> DeployError {
@@ -161,7 +189,8 @@ impl Deployer {
         deploy: Deploy,
         who: &str,
     ) -> Result<Deployed, DeployError> {
-        let mut part = self.lock(name)?;
+        // Traffic can be changed meanwhile: a rollback does not wait for a compiler.
+        let _deploying = self.begin(name)?;
         let failed = Self::failed(name);
         let now = self.store.traffic_of(name).await.map_err(&failed)?;
         let stable = match &now {
@@ -179,20 +208,15 @@ impl Deployer {
         let mut checks = Checks::default();
         let run = stable.map(|stable| stable.migrations).unwrap_or_default();
         let ready = self
-            .prepare(
-                &part,
-                name,
-                content.clone(),
-                &run,
-                Haste::Background,
-                &mut checks,
-            )
+            .prepare(name, content.clone(), &run, Haste::Background, &mut checks)
             .await?;
         let revision = ready.revision.clone();
         self.store
             .put(name, &content, Origin::Deployed, who)
             .await
             .map_err(&failed)?;
+        // What the others changed while this one was made ready.
+        let now = self.store.traffic_of(name).await.map_err(&failed)?;
         let former = now.as_ref().map(|now| now.stable.clone());
         let action = Action {
             who: who.to_owned(),
@@ -201,11 +225,12 @@ impl Deployer {
         };
         match next(now, name, &revision, &deploy.activate) {
             Some(wanted) => {
-                let switched = self.commit(&mut part, &wanted, &[ready], &action).await?;
+                let switched = self.commit(&wanted, vec![ready], &action).await?;
                 checks.passed("switch", switched.took);
             }
             None => {
-                self.live.warm_up(&mut part, ready);
+                let part = self.live.part(name);
+                self.live.warm_up(&mut *part.lock().await, ready);
                 self.store.record(name, &action).await.map_err(&failed)?;
             }
         }
@@ -219,7 +244,6 @@ impl Deployer {
     /// Every check up to the switch; none changes who serves.
     pub async fn prepare(
         &self,
-        part: &Part,
         name: &ComponentName,
         content: Arc<Content>,
         run: &[MigrationFile],
@@ -227,7 +251,7 @@ impl Deployer {
         checks: &mut Checks,
     ) -> Result<Ready, Unfit> {
         let revision = content.revision();
-        if let Some(ready) = self.live.ready(part, name, &revision) {
+        if let Some(ready) = self.live.ready(name, &revision).await {
             return Ok(ready);
         }
         let factory = &self.factory;
@@ -255,40 +279,53 @@ impl Deployer {
         checks
             .run("secrets", async { factory.secrets(&manifest) })
             .await?;
-        let pool = checks
+        let component = checks
+            .run(
+                "compile",
+                factory.compile(manifest.clone(), content.clone(), checked, haste),
+            )
+            .await?;
+        checks.run("start", factory.start(&component)).await?;
+        // As late as can be: what is refused before leaves the schema as it was.
+        checks
             .run(
                 "migrations",
                 factory.migrate(&manifest, run, &content.migrations),
             )
             .await?;
-        let component = checks
-            .run(
-                "compile",
-                factory.compile(manifest, content, pool, checked, haste),
-            )
-            .await?;
-        // At the start of the host nobody serves yet whom the candidate could replace.
-        if haste == Haste::Background {
-            checks.run("health", factory.try_out(&component)).await?;
-        }
+        checks.run("health", factory.health(&component)).await?;
         Ok(Ready {
             revision,
             component,
         })
     }
 
-    /// Stores what is wanted, then applies it.
+    /// Stores what is wanted, then applies it. All that it names is made ready before.
     async fn commit(
         &self,
-        part: &mut Part,
         wanted: &Traffic,
-        ready: &[Ready],
+        mut ready: Vec<Ready>,
         action: &Action,
     ) -> Result<Switched, DeployError> {
         let name = &wanted.component;
+        let canary = wanted.canary.as_ref().map(|canary| &canary.revision);
+        for revision in std::iter::once(&wanted.stable).chain(canary) {
+            if !ready.iter().any(|ready| ready.revision == *revision) {
+                let stored = self.find(name, revision).await?;
+                ready.push(self.ready(&stored, &[], Haste::Background).await?);
+            }
+        }
+        let _one_at_a_time = self.committing.lock().await;
+        if let Some(stable) = ready.iter().find(|ready| ready.revision == wanted.stable) {
+            let routes = &stable.component.manifest().http.routes;
+            let free = self.live.table().check(name, routes);
+            free.map_err(Unfit::from)?;
+        }
+        let part = self.live.part(name);
+        let mut part = part.lock().await;
         let stored = self.store.set_traffic(wanted, action).await;
         let now = stored.map_err(Self::failed(name))?;
-        let switched = self.live.apply(part, &now, ready).await?;
+        let switched = self.live.apply(&mut part, &now, &ready).await?;
         let to = |revision: &str| revision[..revision.len().min(12)].to_owned();
         let canary = now
             .canary
@@ -325,13 +362,12 @@ impl Deployer {
     /// A stored revision, made ready to serve here.
     pub async fn ready(
         &self,
-        part: &Part,
         revision: &Revision,
         run: &[MigrationFile],
         haste: Haste,
     ) -> Result<Ready, DeployError> {
         let name = &revision.component;
-        if let Some(ready) = self.live.ready(part, name, &revision.revision) {
+        if let Some(ready) = self.live.ready(name, &revision.revision).await {
             return Ok(ready);
         }
         let wasm = self.store.wasm(&revision.wasm_digest).await;
@@ -340,7 +376,7 @@ impl Deployer {
         let content = Content::new(manifest, migrations, wasm);
         let mut checks = Checks::default();
         Ok(self
-            .prepare(part, name, Arc::new(content), run, haste, &mut checks)
+            .prepare(name, Arc::new(content), run, haste, &mut checks)
             .await?)
     }
 
@@ -352,11 +388,10 @@ impl Deployer {
         canary: Option<Canary>,
         who: &str,
     ) -> Result<Traffic, DeployError> {
-        let mut part = self.lock(name)?;
         let now = self.traffic(name).await?;
         let stable = self.find(name, stable.unwrap_or(&now.stable)).await?;
         let run = self.find(name, &now.stable).await?.migrations;
-        let mut ready = vec![self.ready(&part, &stable, &run, Haste::Background).await?];
+        let mut ready = vec![self.ready(&stable, &run, Haste::Background).await?];
         let mut trial = None;
         if let Some(canary) = canary {
             check_activation(&Activate::Canary {
@@ -364,7 +399,10 @@ impl Deployer {
                 header: canary.header.clone(),
             })?;
             let found = self.find(name, &canary.revision).await?;
-            ready.push(self.ready(&part, &found, &run, Haste::Background).await?);
+            if found.revision == stable.revision {
+                return Err(DeployError::SameRevision);
+            }
+            ready.push(self.ready(&found, &run, Haste::Background).await?);
             trial = Some(Canary {
                 revision: found.revision,
                 ..canary
@@ -381,15 +419,13 @@ impl Deployer {
             action: "traffic",
             detail,
         };
-        self.commit(&mut part, &wanted, &ready, &action).await?;
+        self.commit(&wanted, ready, &action).await?;
         Ok(wanted)
     }
 
     /// Ends the trial where there is one, else goes back to the stable revision before this one.
     pub async fn rollback(&self, name: &ComponentName, who: &str) -> Result<Traffic, DeployError> {
-        let mut part = self.lock(name)?;
         let mut wanted = self.traffic(name).await?;
-        let mut ready = vec![];
         let from = match wanted.canary.take() {
             Some(canary) => canary.revision,
             None => {
@@ -397,10 +433,6 @@ impl Deployer {
                     return Err(DeployError::NothingBefore(name.clone()));
                 }
                 let back = wanted.previous.remove(0);
-                if self.live.ready(&part, name, &back).is_none() {
-                    let stored = self.find(name, &back).await?;
-                    ready.push(self.ready(&part, &stored, &[], Haste::Background).await?);
-                }
                 std::mem::replace(&mut wanted.stable, back)
             }
         };
@@ -409,13 +441,12 @@ impl Deployer {
             action: "rollback",
             detail: json!({ "from": from, "to": wanted.stable }),
         };
-        self.commit(&mut part, &wanted, &ready, &action).await?;
+        self.commit(&wanted, vec![], &action).await?;
         Ok(wanted)
     }
 
     /// Takes no requests and no events for the component until its traffic is set again.
     pub async fn drain(&self, name: &ComponentName, who: &str) -> Result<Traffic, DeployError> {
-        let mut part = self.lock(name)?;
         let mut wanted = self.traffic(name).await?;
         wanted.draining = true;
         let action = Action {
@@ -423,7 +454,7 @@ impl Deployer {
             action: "drain",
             detail: json!({}),
         };
-        self.commit(&mut part, &wanted, &[], &action).await?;
+        self.commit(&wanted, vec![], &action).await?;
         Ok(wanted)
     }
 
@@ -434,7 +465,6 @@ impl Deployer {
         revision: &str,
         who: &str,
     ) -> Result<(), DeployError> {
-        let mut part = self.lock(name)?;
         let found = self.find(name, revision).await?.revision;
         let action = Action {
             who: who.to_owned(),
@@ -446,7 +476,8 @@ impl Deployer {
             backend::revisions::Error::InUse => DeployError::InUse(found.clone()),
             error => DeployError::Store(error),
         })?;
-        self.live.forget(&mut part, &found);
+        let part = self.live.part(name);
+        self.live.forget(&mut *part.lock().await, &found);
         Ok(())
     }
 
@@ -458,7 +489,6 @@ impl Deployer {
         promote: bool,
         detail: serde_json::Value,
     ) -> Result<(), DeployError> {
-        let mut part = self.live.part(name).lock_owned().await;
         let now = self.traffic(name).await?;
         // Another host, or a person, was first.
         if now.canary.as_ref().map(|canary| canary.revision.as_str()) != Some(revision) {
@@ -469,7 +499,12 @@ impl Deployer {
         } else {
             now.stable.clone()
         };
-        let wanted = moved(now, stable, None);
+        // An operator's drain goes on.
+        let draining = now.draining;
+        let wanted = Traffic {
+            draining,
+            ..moved(now, stable, None)
+        };
         let action = Action {
             who: HOST.to_owned(),
             action: if promote {
@@ -479,7 +514,7 @@ impl Deployer {
             },
             detail,
         };
-        self.commit(&mut part, &wanted, &[], &action).await?;
+        self.commit(&wanted, vec![], &action).await?;
         Ok(())
     }
 }
@@ -526,6 +561,7 @@ fn next(
             canary: None,
             previous: vec![],
             draining: false,
+            changed_by: String::new(),
         }),
         (Some(now), Activate::Stable) => Some(moved(now, revision.to_owned(), None)),
         (Some(now), Activate::Canary { weight, header }) => {

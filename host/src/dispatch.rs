@@ -66,11 +66,18 @@ pub async fn dispatch(
             .map_err(|_| BodyError::ConnectionTerminated)
             .boxed_unsync()
     });
+    let counted = Counted {
+        revision,
+        began,
+        ended: Ended::Failed,
+    };
     let answer = revision.handle(request).await;
     // Whatever the component made of a body that broke off: the reason is ours to tell.
     match broken.load(Ordering::Relaxed) {
-        TOO_LARGE => return Err(DispatchError::BodyTooLarge { limit }),
-        STALLED => return Err(DispatchError::BodyStalled),
+        TOO_LARGE => {
+            return counted.end(Ended::Answered, Err(DispatchError::BodyTooLarge { limit }));
+        }
+        STALLED => return counted.end(Ended::Answered, Err(DispatchError::BodyStalled)),
         _ => {}
     }
     let ended = match &answer {
@@ -78,9 +85,31 @@ pub async fn dispatch(
         Ok(_) => Ended::Answered,
         Err(error) => Ended::broken(error),
     };
-    revision.stats().request(ended, began.elapsed());
+    let answer = counted.end(ended, answer);
     let response = answer.map_err(DispatchError::Call)?;
     Ok(response.map(|body| Body::new(Answer { body, _turn: turn })))
+}
+
+/// Counts a request when it ends, also where its client has left: one that waited too long is the
+/// revision's failure.
+struct Counted<'a> {
+    revision: &'a Revision,
+    began: Instant,
+    ended: Ended,
+}
+
+impl Counted<'_> {
+    fn end<T>(mut self, ended: Ended, answer: T) -> T {
+        self.ended = ended;
+        answer
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let stats = self.revision.stats();
+        stats.request(self.ended, self.began.elapsed());
+    }
 }
 
 const WHOLE: u8 = 0;

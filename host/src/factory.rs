@@ -2,7 +2,7 @@
 //! order, and nothing that changes who serves.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backend::postgres::provision::{self, PoolLimits, ProvisionError};
@@ -123,13 +123,9 @@ pub struct Factory {
     shared: Shared,
     server: postgres::Config,
     platform: PlatformPool,
-    pools: Mutex<HashMap<(ComponentName, PoolLimits), Provisioned>>,
-}
-
-/// A component's pool, and the migrations that have been run for it.
-struct Provisioned {
-    pool: Arc<ComponentPool>,
-    migrations: Vec<MigrationFile>,
+    pools: Mutex<HashMap<(ComponentName, PoolLimits), Arc<ComponentPool>>>,
+    /// What has been run for each component, here.
+    migrated: Mutex<HashMap<ComponentName, Vec<MigrationFile>>>,
 }
 
 impl Factory {
@@ -146,6 +142,7 @@ impl Factory {
             server,
             platform,
             pools: Mutex::default(),
+            migrated: Mutex::default(),
         }
     }
 
@@ -177,31 +174,20 @@ impl Factory {
         manifest: &Manifest,
         run: &[MigrationFile],
         migrations: &[MigrationFile],
-    ) -> Result<Option<Arc<ComponentPool>>, Unfit> {
+    ) -> Result<(), Unfit> {
         migration::check(run, migrations)?;
-        let Some(grant) = &manifest.grants.postgres else {
-            return Ok(None);
-        };
-        let limits = limits(grant);
-        let key = (manifest.name.clone(), limits);
-        if let Some(ready) = self.pools().get(&key)
-            && ready.migrations == migrations
-        {
-            return Ok(Some(ready.pool.clone()));
+        if manifest.grants.postgres.is_none() || self.is_migrated(&manifest.name, migrations) {
+            return Ok(());
         }
-        let pool = self.provision(&manifest.name, migrations, limits).await?;
-        let mut pools = self.pools();
-        // Revisions that ask for the same share one pool: a swap opens no second set of connections.
-        let ready = pools.entry(key).or_insert_with(|| Provisioned {
-            pool: Arc::new(pool),
-            migrations: vec![],
-        });
-        ready.migrations = migrations.to_vec();
-        Ok(Some(ready.pool.clone()))
+        self.provision(&manifest.name, migrations).await?;
+        let mut migrated = self.migrated.lock().unwrap_or_else(PoisonError::into_inner);
+        migrated.insert(manifest.name.clone(), migrations.to_vec());
+        Ok(())
     }
 
-    fn pools(&self) -> MutexGuard<'_, HashMap<(ComponentName, PoolLimits), Provisioned>> {
-        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+    fn is_migrated(&self, name: &ComponentName, migrations: &[MigrationFile]) -> bool {
+        let migrated = self.migrated.lock().unwrap_or_else(PoisonError::into_inner);
+        migrated.get(name).is_some_and(|run| run == migrations)
     }
 
     /// On a thread for blocking work: the future of sqlx' migrator cannot move between threads.
@@ -209,18 +195,25 @@ impl Factory {
         &self,
         name: &ComponentName,
         migrations: &[MigrationFile],
-        limits: PoolLimits,
-    ) -> Result<ComponentPool, Unfit> {
+    ) -> Result<(), Unfit> {
         let (server, platform) = (self.server.clone(), self.platform.clone());
         let (name, migrations) = (name.clone(), migrations.to_vec());
         let runtime = tokio::runtime::Handle::current();
         let provisioned = tokio::task::spawn_blocking(move || {
-            let work = provision::component(&server, &platform, &name, &migrations, limits);
-            runtime.block_on(work)
+            runtime.block_on(provision::schema(&server, &platform, &name, &migrations))
         });
         Ok(provisioned
             .await
             .map_err(|e| Unfit::Host(e.to_string()))??)
+    }
+
+    /// Revisions that ask for the same share one pool: a swap opens no second set of connections.
+    fn pool(&self, manifest: &Manifest) -> Option<Arc<ComponentPool>> {
+        let limits = limits(manifest.grants.postgres.as_ref()?);
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let pool = pools.entry((manifest.name.clone(), limits));
+        let open = || Arc::new(provision::pool(&self.server, &manifest.name, limits));
+        Some(pool.or_insert_with(open).clone())
     }
 
     /// Compiles and links it.
@@ -228,11 +221,10 @@ impl Factory {
         &self,
         manifest: Manifest,
         content: Arc<Content>,
-        pool: Option<Arc<ComponentPool>>,
         checked: Checked,
         haste: Haste,
     ) -> Result<Arc<Component>, Unfit> {
-        let capabilities = self.capabilities(&manifest, pool)?;
+        let capabilities = self.capabilities(&manifest)?;
         let engine = self.engine.clone();
         let compile = move || {
             Component::build(
@@ -248,23 +240,23 @@ impl Factory {
         Ok(Arc::new(compiled.map_err(|e| Unfit::Host(e.to_string()))??))
     }
 
-    /// Instantiates it and asks for its health, as a client would.
-    pub async fn try_out(&self, component: &Arc<Component>) -> Result<(), Unfit> {
+    /// Instantiates it.
+    pub async fn start(&self, component: &Arc<Component>) -> Result<(), Unfit> {
         let trial = Revision::new(component.clone(), "trial".into());
-        let outcome = match trial.start().await {
-            Ok(()) => probe::health(&trial).await.map_err(Unfit::from),
-            Err(error) => Err(Unfit::Start(error)),
-        };
-        trial.drain(Duration::ZERO).await;
-        outcome
+        trial.start().await.map_err(Unfit::Start)
     }
 
-    fn capabilities(
-        &self,
-        manifest: &Manifest,
-        pool: Option<Arc<ComponentPool>>,
-    ) -> Result<Capabilities, Unfit> {
+    /// Asks for its health, as a client would.
+    pub async fn health(&self, component: &Arc<Component>) -> Result<(), Unfit> {
+        let trial = Revision::new(component.clone(), "trial".into());
+        let well = probe::health(&trial).await;
+        trial.drain(Duration::ZERO).await;
+        Ok(well?)
+    }
+
+    fn capabilities(&self, manifest: &Manifest) -> Result<Capabilities, Unfit> {
         let (grants, shared) = (&manifest.grants, &self.shared);
+        let pool = self.pool(manifest);
         let scope = |name| Arc::new(Scoped::new(shared.blobs.clone(), name)) as Arc<dyn Blobs>;
         let readable = grants.blobs.iter().flat_map(|grant| grant.read.clone());
         Ok(Capabilities {
@@ -281,7 +273,10 @@ impl Factory {
 
     /// Ends all connections to the database.
     pub async fn close(&self) {
-        let pools: Vec<_> = self.pools().drain().map(|(_, ready)| ready.pool).collect();
+        let pools: Vec<_> = {
+            let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+            pools.drain().map(|(_, pool)| pool).collect()
+        };
         for pool in pools {
             pool.close().await;
         }

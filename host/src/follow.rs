@@ -1,7 +1,8 @@
 //! Keeps this host at what all hosts agreed on, tells the others what it runs, and watches over
 //! canaries.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backend::revisions::{Changes, HostReport, Traffic};
@@ -14,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::canary::{Judgement, judge};
 use crate::deploy::{DeployError, Deployer};
-use crate::live::Part;
+use crate::live::Ready;
 use crate::router::Trial;
 
 /// How often to look although nobody called, and to say that this host lives.
@@ -23,7 +24,6 @@ const POLL: Duration = Duration::from_secs(1);
 const JUDGE: Duration = Duration::from_millis(50);
 
 /// This host among the others.
-#[derive(Clone)]
 pub struct Follower {
     /// Makes the changes.
     pub deployer: Arc<Deployer>,
@@ -33,34 +33,44 @@ pub struct Follower {
     pub listen: String,
     /// When it began.
     pub started_at: OffsetDateTime,
+    /// Components that are being brought to where the database says.
+    pub applying: Mutex<BTreeSet<ComponentName>>,
 }
 
 impl Follower {
     /// Begins to follow, until `stop`.
     pub fn start(self, stop: CancellationToken) -> TaskTracker {
         let tasks = TaskTracker::new();
-        let (follower, stopped) = (self.clone(), stop.clone());
+        let this = Arc::new(self);
+        let (follower, stopped) = (this.clone(), stop.clone());
+        tasks.spawn(async move { stopped.run_until_cancelled(follower.follow()).await });
+        let (watcher, stopped) = (this.clone(), stop.clone());
+        tasks.spawn(async move { stopped.run_until_cancelled(watcher.watch()).await });
         tasks.spawn(async move {
-            stopped.run_until_cancelled(follower.follow()).await;
-            if let Err(error) = follower.deployer.store.leave(&follower.host).await {
+            stop.run_until_cancelled(this.beat()).await;
+            if let Err(error) = this.deployer.store.leave(&this.host).await {
                 tracing::debug!(%error, "the other hosts cannot be told that this one ends");
             }
-        });
-        tasks.spawn(async move {
-            stop.run_until_cancelled(self.watch()).await;
         });
         tasks.close();
         tasks
     }
 
-    async fn follow(&self) {
+    /// Says that this host lives, and what it runs: in time, whatever else takes long.
+    async fn beat(&self) {
+        loop {
+            if let Err(error) = self.report().await {
+                tracing::warn!(%error, "the other hosts cannot be told what this one runs");
+            }
+            tokio::time::sleep(POLL / 2).await;
+        }
+    }
+
+    async fn follow(self: &Arc<Self>) {
         let mut changes = None;
         loop {
             if let Err(error) = self.catch_up().await {
                 tracing::warn!(%error, "the other hosts' changes cannot be read; trying again");
-            }
-            if let Err(error) = self.report().await {
-                tracing::warn!(%error, "the other hosts cannot be told what this one runs");
             }
             self.wait(&mut changes).await;
         }
@@ -80,67 +90,85 @@ impl Follower {
         }
     }
 
-    async fn catch_up(&self) -> Result<(), backend::revisions::Error> {
+    /// Each component in a task of its own: one that takes long to compile holds up no other.
+    async fn catch_up(self: &Arc<Self>) -> Result<(), backend::revisions::Error> {
         for wanted in self.deployer.store.traffic().await? {
             let part = self.deployer.live.part(&wanted.component);
             // Whoever holds it is about to be where it should be.
-            let Ok(mut part) = part.try_lock() else {
-                continue;
-            };
-            if wanted.generation > part.generation || part.held_back.is_some() {
-                self.apply(&mut part, &wanted).await;
+            let is_wanted = part
+                .try_lock()
+                .is_ok_and(|part| part.wants(wanted.generation));
+            if is_wanted && self.claim(&wanted.component) {
+                let this = self.clone();
+                tokio::spawn(async move {
+                    this.apply(&wanted).await;
+                    this.release(&wanted.component);
+                });
             }
         }
         Ok(())
     }
 
-    async fn apply(&self, part: &mut Part, wanted: &Traffic) {
-        let service = &wanted.component;
-        match self.try_apply(part, wanted).await {
-            Ok(()) => {
-                tracing::info!(%service, "follows generation {}", wanted.generation);
-            }
+    fn claim(&self, name: &ComponentName) -> bool {
+        let mut applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        applying.insert(name.clone())
+    }
+
+    fn release(&self, name: &ComponentName) {
+        let mut applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        applying.remove(name);
+    }
+
+    async fn apply(&self, wanted: &Traffic) {
+        let (service, live) = (&wanted.component, &self.deployer.live);
+        let ready = self.prepare(wanted).await;
+        let part = live.part(service);
+        let mut part = part.lock().await;
+        if !part.wants(wanted.generation) {
+            return;
+        }
+        let applied = match ready {
+            Ok(ready) => live
+                .apply(&mut part, wanted, &ready)
+                .await
+                .map_err(DeployError::from),
+            Err(error) => Err(error),
+        };
+        match applied {
+            Ok(_) => tracing::info!(%service, "follows generation {}", wanted.generation),
             Err(error) => {
-                let why = error.to_string();
-                if part.held_back.as_ref() != Some(&why) {
-                    tracing::error!(%service, "generation {} is held back: {why}", wanted.generation);
-                }
-                part.held_back = Some(why);
+                tracing::error!(%service, "generation {} is held back: {error}", wanted.generation);
+                part.hold_back(wanted.generation, error.to_string());
             }
         }
     }
 
-    async fn try_apply(&self, part: &mut Part, wanted: &Traffic) -> Result<(), DeployError> {
+    /// What it names and this host does not have yet.
+    async fn prepare(&self, wanted: &Traffic) -> Result<Vec<Ready>, DeployError> {
         let (deployer, name) = (&self.deployer, &wanted.component);
-        let run = {
+        let running = {
             let table = deployer.live.table();
-            let running = table
+            table
                 .service(name.as_str())
-                .map(|s| s.stable.name().to_owned());
-            drop(table);
-            match running {
-                Some(running) => deployer
-                    .find(name, &running)
-                    .await
-                    .map(|r| r.migrations)
-                    .unwrap_or_default(),
-                None => vec![],
-            }
+                .map(|service| service.stable.name().to_owned())
         };
+        let run = match running {
+            Some(running) => deployer
+                .find(name, &running)
+                .await
+                .map(|found| found.migrations),
+            None => Ok(vec![]),
+        };
+        let run = run.unwrap_or_default();
         let canary = wanted.canary.as_ref().map(|canary| &canary.revision);
         let mut ready = vec![];
         for revision in std::iter::once(&wanted.stable).chain(canary) {
-            if deployer.live.ready(part, name, revision).is_none() {
+            if deployer.live.ready(name, revision).await.is_none() {
                 let stored = deployer.find(name, revision).await?;
-                ready.push(
-                    deployer
-                        .ready(part, &stored, &run, Haste::Background)
-                        .await?,
-                );
+                ready.push(deployer.ready(&stored, &run, Haste::Background).await?);
             }
         }
-        deployer.live.apply(part, wanted, &ready).await?;
-        Ok(())
+        Ok(ready)
     }
 
     /// Says what this host runs.
@@ -180,15 +208,22 @@ impl Follower {
             let table = self.deployer.live.table().clone();
             for service in table.services() {
                 if let Some(trial) = &service.canary {
-                    let stable = service.stable.stats().snapshot().since(&trial.baseline);
-                    self.judge(&service.name, trial, &stable).await;
+                    let now = service.stable.stats().snapshot();
+                    let meanwhile = now.since(&trial.baseline);
+                    // Where the canary gets everything, the stable's own history is what is usual.
+                    let usual = if meanwhile.requests == 0 {
+                        now
+                    } else {
+                        meanwhile
+                    };
+                    self.judge(&service.name, trial, &usual).await;
                 }
             }
         }
     }
 
     async fn judge(&self, name: &ComponentName, trial: &Trial, stable: &runtime::stats::Snapshot) {
-        let canary = trial.revision.stats().snapshot();
+        let canary = trial.revision.stats().snapshot().since(&trial.before);
         let bounds = &trial.revision.manifest().canary;
         let running = trial.began.elapsed();
         let (promote, why) = match judge(bounds, &canary, stable, running) {

@@ -65,8 +65,31 @@ pub struct Part {
     pub generation: i64,
     /// Why a newer generation is not.
     pub held_back: Option<String>,
+    /// Which one that is.
+    held_generation: i64,
+    /// When that is tried again.
+    retry_at: Option<Instant>,
+    /// How often it was tried.
+    tries: u32,
     warm: VecDeque<Ready>,
     consumer: Option<Consumer>,
+}
+
+impl Part {
+    /// A change that is not possible here, for now.
+    pub fn hold_back(&mut self, generation: i64, why: String) {
+        self.held_generation = generation;
+        let wait = Duration::from_secs(1 << self.tries.min(6));
+        self.tries += 1;
+        self.retry_at = Some(Instant::now() + wait);
+        self.held_back = Some(why);
+    }
+
+    /// Whether that generation is to be applied: it is new, or what is held back may be tried again.
+    pub fn wants(&self, generation: i64) -> bool {
+        generation > self.generation.max(self.held_generation)
+            || self.retry_at.is_some_and(|at| Instant::now() >= at)
+    }
 }
 
 impl Live {
@@ -109,7 +132,13 @@ impl Live {
     }
 
     /// The revision, where it runs here or stayed warm.
-    pub fn ready(&self, part: &Part, name: &ComponentName, revision: &str) -> Option<Ready> {
+    pub async fn ready(&self, name: &ComponentName, revision: &str) -> Option<Ready> {
+        let part = self.part(name);
+        let part = part.lock().await;
+        self.ready_in(&part, name, revision)
+    }
+
+    fn ready_in(&self, part: &Part, name: &ComponentName, revision: &str) -> Option<Ready> {
         let table = self.table();
         let running = table.service(name.as_str());
         let running = running.and_then(|service| {
@@ -138,7 +167,9 @@ impl Live {
         for revision in [Some(&wanted.stable), canary.map(|canary| &canary.revision)] {
             let Some(revision) = revision else { continue };
             let given = ready.iter().find(|ready| ready.revision == *revision);
-            let found = given.cloned().or_else(|| self.ready(part, name, revision));
+            let found = given
+                .cloned()
+                .or_else(|| self.ready_in(part, name, revision));
             revisions.push(found.ok_or_else(|| ApplyError::NotReady(revision.clone()))?);
         }
         let marker = canary.and_then(|canary| canary.header.as_deref());
@@ -148,7 +179,7 @@ impl Live {
         self.grant(&revisions);
         let (switched, former) = self.switch(wanted, &revisions, marker)?;
         part.generation = wanted.generation;
-        part.held_back = None;
+        (part.held_back, part.retry_at, part.tries) = (None, None, 0);
         self.keep_warm(part, &former);
         self.consume(part, wanted).await;
         Ok(switched)
@@ -204,6 +235,7 @@ impl Live {
                     .filter(|trial| trial.revision.name() == revision.name());
                 Trial {
                     began: kept.map_or(began, |trial| trial.began),
+                    before: kept.map_or_else(|| revision.stats().snapshot(), |t| t.before.clone()),
                     baseline: kept
                         .map_or_else(|| stable.stats().snapshot(), |t| t.baseline.clone()),
                     revision,
@@ -275,7 +307,10 @@ impl Live {
             Ok(consumer) => part.consumer = Some(consumer),
             Err(error) => {
                 tracing::error!(service = %name, %error, "events cannot be received");
-                part.held_back = Some(format!("events cannot be received: {error}"));
+                part.hold_back(
+                    wanted.generation,
+                    format!("events cannot be received: {error}"),
+                );
             }
         }
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use backend::revisions::MigrationFile;
 use sqlparser::ast::{
-    AlterColumnOperation, AlterTableOperation, ColumnDef, ColumnOption, ObjectName, Statement,
+    AlterColumnOperation, AlterTableOperation, ColumnDef, ColumnOption, ObjectName, SetExpr,
+    Statement,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -91,7 +92,10 @@ fn additive(file: &MigrationFile, made: &mut BTreeSet<String>) -> Result<(), Mig
                 statement: statement.to_string().chars().take(120).collect(),
             });
         }
-        if let Statement::CreateTable(table) = statement {
+        // One that may have been there before is somebody's.
+        if let Statement::CreateTable(table) = statement
+            && !table.if_not_exists
+        {
             made.insert(key(&table.name));
         }
     }
@@ -117,9 +121,14 @@ fn adds(statement: &Statement, made: &BTreeSet<String>) -> bool {
         | Statement::CreateType { .. }
         | Statement::CreateDomain(_)
         | Statement::Comment { .. }
-        | Statement::Insert(_)
-        | Statement::Update(_)
-        | Statement::Query(_) => true,
+        | Statement::Update(_) => true,
+        // A query may call what was made a moment ago, or change rows in its `with`.
+        Statement::Insert(insert) => {
+            let source = insert.source.as_ref();
+            source.is_none_or(|source| {
+                source.with.is_none() && matches!(*source.body, SetExpr::Values(_))
+            })
+        }
         _ => false,
     }
 }
@@ -139,7 +148,15 @@ fn is_optional(column: &ColumnDef) -> bool {
     let has = |wanted: fn(&ColumnOption) -> bool| column.options.iter().any(|o| wanted(&o.option));
     let filled = has(|o| matches!(o, ColumnOption::Default(_) | ColumnOption::Generated { .. }));
     let required = has(|o| matches!(o, ColumnOption::NotNull));
-    let bound = has(|o| matches!(o, ColumnOption::Unique(_) | ColumnOption::PrimaryKey(_)));
+    let bound = has(|o| {
+        matches!(
+            o,
+            ColumnOption::Unique(_)
+                | ColumnOption::PrimaryKey(_)
+                | ColumnOption::ForeignKey(_)
+                | ColumnOption::Check(_)
+        )
+    });
     !bound && (filled || !required)
 }
 
@@ -196,6 +213,12 @@ mod tests {
             "delete from a",
             "do $$ begin drop table a; end $$",
             "create or replace view v as select 1",
+            "create table if not exists a (id bigint); alter table a drop column id",
+            "with gone as (delete from a returning *) select * from gone",
+            "insert into a with gone as (delete from a returning *) select * from gone",
+            "create function f() returns int language sql as $$ delete from a; select 1 $$; select f()",
+            "alter table a add column b int check (id > 0)",
+            "alter table a add column b bigint references a (id)",
         ] {
             let refused = verdict(sql);
             let fits = matches!(

@@ -34,6 +34,8 @@ pub struct Trial {
     pub marker: Option<Marker>,
     /// When this host began it.
     pub began: Instant,
+    /// What it had done by then, where it served before.
+    pub before: Snapshot,
     /// What the stable had done by then.
     pub baseline: Snapshot,
 }

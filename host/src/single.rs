@@ -61,6 +61,11 @@ pub enum SingleError {
     /// The component.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// It wants to call others.
+    #[error(
+        "the component imports `{0}`: say which hosts it may call with --allow-http HOST, or `*`"
+    )]
+    Outbound(String),
     /// No sandbox.
     #[error("the WebAssembly engine cannot be set up: {0}")]
     Engine(String),
@@ -100,7 +105,13 @@ pub async fn run(single: Single, started: impl FnOnce(SocketAddr)) -> Result<(),
         outbound: Some(Arc::new(outbound)),
         ..Capabilities::default()
     };
-    let component = Component::new(&engine, manifest, &wasm, capabilities, Haste::Start)?;
+    let component = Component::new(&engine, manifest, &wasm, capabilities, Haste::Start);
+    let component = component.map_err(|refused| match refused {
+        Refused::NotGranted { import, .. } if import.starts_with("wasi:http/") => {
+            SingleError::Outbound(import)
+        }
+        refused => refused.into(),
+    })?;
     let listening = TcpListener::bind(single.addr).await;
     let listener = listening.map_err(|e| SingleError::Listen(single.addr, e))?;
     let address = listener.local_addr().unwrap_or(single.addr);

@@ -42,6 +42,9 @@ fn setting(name: &str) -> Option<u64> {
 
 /// Well, unless the manifest's `config` says otherwise.
 async fn health() -> (StatusCode, Json<Value>) {
+    if let Some(delay) = setting("HEALTH_DELAY_MS") {
+        guest::wasip3::clocks::monotonic_clock::wait_for(delay * 1_000_000).await;
+    }
     match setting("UNHEALTHY") {
         None => (StatusCode::OK, Json(json!({ "status": "healthy" }))),
         Some(_) => (
@@ -173,6 +176,9 @@ const TABLES: [&str; 2] = [
 
 async fn handle(event: Event) -> Result<(), Disposition> {
     let Asked { what } = payload(&event)?;
+    if setting("REJECT_ALL").is_some() {
+        return Err(Disposition::Reject("as configured".into()));
+    }
     for table in TABLES {
         postgres::execute(table, vec![]).await?;
     }

@@ -77,11 +77,10 @@ async fn pool(database: &backend::postgres::Config) -> Arc<dyn Postgres> {
         statement_timeout: Duration::from_secs(5),
     };
     let name = ComponentName::parse("native").unwrap();
-    Arc::new(
-        provision::component(database, &platform, &name, &[], limits)
-            .await
-            .unwrap(),
-    )
+    provision::schema(database, &platform, &name, &[])
+        .await
+        .unwrap();
+    Arc::new(provision::pool(database, &name, limits))
 }
 
 async fn select(State(pool): State<Arc<dyn Postgres>>) -> String {

@@ -12,7 +12,7 @@ use backend::revisions::MigrationFile;
 
 use super::Operator;
 use super::api::{self, DeployForm};
-use super::handlers::component_name;
+use super::handlers::{component_name, detached};
 use super::problem::Refusal;
 use crate::assemble::Platform;
 use crate::deploy::{Activate, Deploy};
@@ -67,7 +67,8 @@ pub(super) async fn deploy(
         manifest: form.manifest,
         migrations: (!form.migrations.is_empty()).then_some(form.migrations),
     };
-    let deployed = platform.deployer().deploy(&name, deploy, &who).await?;
+    let (deployer, of) = (platform.deployer().clone(), name.clone());
+    let deployed = detached(async move { deployer.deploy(&of, deploy, &who).await }).await?;
     let checks = deployed.checks.into_iter().map(|passed| api::Check {
         check: passed.check.to_owned(),
         ms: passed.ms,

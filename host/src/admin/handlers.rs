@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
 use backend::revisions as store;
@@ -17,12 +17,23 @@ use super::api;
 use super::problem::Refusal;
 use crate::assemble::Platform;
 use crate::deploy::DeployError;
+use crate::factory::Unfit;
 use crate::gateway::problem::rfc3339;
 
 type Shared = State<Arc<Platform>>;
 
 pub(super) fn component_name(name: &str) -> Result<ComponentName, Refusal> {
     ComponentName::parse(name).map_err(|e| Refusal::Invalid(e.to_string()))
+}
+
+/// A change goes on when its client has left: half of one must not be.
+pub(super) async fn detached<T: Send + 'static>(
+    change: impl Future<Output = Result<T, DeployError>> + Send + 'static,
+) -> Result<T, Refusal> {
+    match tokio::spawn(change).await {
+        Ok(changed) => changed.map_err(Refusal::Deploy),
+        Err(error) => Err(Refusal::Deploy(Unfit::Host(error.to_string()).into())),
+    }
 }
 
 fn failed(error: store::Error) -> Refusal {
@@ -51,6 +62,11 @@ async fn shown(platform: &Platform, traffic: store::Traffic) -> api::Component {
             .unwrap_or_default(),
         held_back,
     }
+}
+
+async fn now(platform: &Platform, name: &ComponentName) -> Result<Json<api::Component>, Refusal> {
+    let traffic = platform.deployer().traffic(name).await?;
+    Ok(Json(shown(platform, traffic).await))
 }
 
 /// All components, and who serves them.
@@ -160,7 +176,8 @@ pub(super) async fn delete(
     Path((name, revision)): Path<(String, String)>,
 ) -> Result<StatusCode, Refusal> {
     let name = component_name(&name)?;
-    platform.deployer().delete(&name, &revision, &who).await?;
+    let deployer = platform.deployer().clone();
+    detached(async move { deployer.delete(&name, &revision, &who).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -182,10 +199,13 @@ pub(super) async fn traffic(
         weight: canary.weight,
         header: canary.header,
     });
-    let deployer = platform.deployer();
-    let stable = wanted.stable.as_deref();
-    deployer.set_traffic(&name, stable, canary, &who).await?;
-    Ok(Json(shown(&platform, deployer.traffic(&name).await?).await))
+    let (deployer, of) = (platform.deployer().clone(), name.clone());
+    let change = async move {
+        let stable = wanted.stable.as_deref();
+        deployer.set_traffic(&of, stable, canary, &who).await
+    };
+    detached(change).await?;
+    now(&platform, &name).await
 }
 
 /// Ends the trial where there is one, else goes back to the stable revision before this one.
@@ -198,9 +218,10 @@ pub(super) async fn rollback(
     Extension(Operator(who)): Extension<Operator>,
     Path(name): Path<String>,
 ) -> Result<Json<api::Component>, Refusal> {
-    let (name, deployer) = (component_name(&name)?, platform.deployer());
-    deployer.rollback(&name, &who).await?;
-    Ok(Json(shown(&platform, deployer.traffic(&name).await?).await))
+    let name = component_name(&name)?;
+    let (deployer, of) = (platform.deployer().clone(), name.clone());
+    detached(async move { deployer.rollback(&of, &who).await }).await?;
+    now(&platform, &name).await
 }
 
 /// Takes no requests (503 with `retry-after`) and no events for the component, until its traffic is
@@ -213,9 +234,10 @@ pub(super) async fn drain(
     Extension(Operator(who)): Extension<Operator>,
     Path(name): Path<String>,
 ) -> Result<Json<api::Component>, Refusal> {
-    let (name, deployer) = (component_name(&name)?, platform.deployer());
-    deployer.drain(&name, &who).await?;
-    Ok(Json(shown(&platform, deployer.traffic(&name).await?).await))
+    let name = component_name(&name)?;
+    let (deployer, of) = (platform.deployer().clone(), name.clone());
+    detached(async move { deployer.drain(&of, &who).await }).await?;
+    now(&platform, &name).await
 }
 
 /// What the component's revisions did on this host since they serve.
@@ -288,8 +310,9 @@ pub(super) struct Page {
     responses((status = 200, body = api::Audit)))]
 pub(super) async fn audit(
     State(platform): Shared,
-    Query(page): Query<Page>,
+    page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<api::Audit>, Refusal> {
+    let Query(page) = page.map_err(|e| Refusal::Invalid(e.body_text()))?;
     let limit = i64::from(page.limit.unwrap_or(50).clamp(1, 200));
     let store = &platform.deployer().store;
     let found = store.audit(page.before.unwrap_or(i64::MAX), limit).await;

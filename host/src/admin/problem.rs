@@ -3,6 +3,8 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use backend::postgres::provision::ProvisionError;
+
 use crate::deploy::DeployError;
 use crate::factory::Unfit;
 use crate::gateway::auth::Denied;
@@ -75,6 +77,9 @@ impl Refusal {
 fn deploy(error: &DeployError) -> (StatusCode, Told) {
     let (status, code) = match error {
         DeployError::Unfit(Unfit::Route(_)) => (StatusCode::CONFLICT, "ROUTE_TAKEN"),
+        DeployError::Unfit(unfit @ Unfit::Provision(ProvisionError::Migrate { .. })) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, unfit.code())
+        }
         DeployError::Unfit(unfit @ (Unfit::Provision(_) | Unfit::Host(_))) => {
             (StatusCode::INTERNAL_SERVER_ERROR, unfit.code())
         }
@@ -85,7 +90,7 @@ fn deploy(error: &DeployError) -> (StatusCode, Told) {
         DeployError::Busy(_) => (StatusCode::CONFLICT, "DEPLOY_IN_PROGRESS"),
         DeployError::InUse(_) => (StatusCode::CONFLICT, "REVISION_IN_USE"),
         DeployError::NothingBefore(_) => (StatusCode::CONFLICT, "NOTHING_TO_ROLL_BACK_TO"),
-        DeployError::Header(_) | DeployError::Weight => {
+        DeployError::Header(_) | DeployError::Weight | DeployError::SameRevision => {
             (StatusCode::BAD_REQUEST, "VALIDATION_ERROR")
         }
         DeployError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "DATABASE_UNAVAILABLE"),

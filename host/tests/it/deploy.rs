@@ -48,8 +48,9 @@ async fn a_revision_passes_its_checks_serves_and_is_rolled_back() {
         "imports",
         "routes",
         "secrets",
-        "migrations",
         "compile",
+        "start",
+        "migrations",
         "health",
         "switch",
     ];
@@ -439,5 +440,132 @@ async fn an_author_s_component_of_wasi_0_2_is_deployed_beside_the_others() {
     assert_eq!(second.former, Some(first.revision));
     assert_eq!(host.get("/hello/health").await.ok()["status"], "healthy");
     assert_eq!(host.get("/chat/health").await.status, 200);
+    host.stop().await;
+}
+
+/// The probe under another name, at another route.
+fn other(name: &str, route: &str) -> Upload {
+    let upload = version(1);
+    let manifest = upload.manifest.map(|text| {
+        text.replace("name = \"probe\"", &format!("name = \"{name}\""))
+            .replace("routes = [\"/probe\"]", &format!("routes = [\"{route}\"]"))
+            .replace("publish = [\"probe.asked\"]", "publish = []")
+            .replace("consume = [\"probe.asked\"]", "consume = []")
+    });
+    Upload { manifest, ..upload }
+}
+
+#[tokio::test]
+async fn a_route_that_another_has_taken_meanwhile_changes_nothing() {
+    let host = TestHost::probe().await;
+    let operator = host.operator();
+    operator
+        .deploy("mover", other("mover", "/old"))
+        .await
+        .unwrap();
+    let moved = operator
+        .deploy("mover", other("mover", "/new"))
+        .await
+        .unwrap();
+    operator
+        .deploy("taker", other("taker", "/old"))
+        .await
+        .unwrap();
+    let taken = operator.rollback("mover").await.unwrap_err().to_string();
+    assert!(taken.contains("ROUTE_TAKEN"), "{taken}");
+    let now = operator.component("mover").await.unwrap();
+    assert_eq!((now.stable, now.held_back), (moved.revision, None));
+    let restarted = host.restart_with("test-components").await;
+    assert_eq!(
+        restarted
+            .operator()
+            .components()
+            .await
+            .unwrap()
+            .components
+            .len(),
+        3
+    );
+    restarted.stop().await;
+}
+
+#[tokio::test]
+async fn a_revision_that_cannot_be_run_after_a_restart_holds_up_no_other() {
+    let folder = crate::harness::data_dir();
+    let mut config = crate::harness::config(folder.path(), "test-components");
+    config.secrets.insert("KEY".into(), "x".into());
+    let host = TestHost::on(folder, config).await;
+    let operator = host.operator();
+    let first = operator
+        .deploy("needy", other("needy", "/needy"))
+        .await
+        .unwrap()
+        .revision;
+    let upload = other("needy", "/needy");
+    let manifest = upload
+        .manifest
+        .map(|text| format!("secrets = [\"KEY\"]\n{text}"));
+    operator
+        .deploy("needy", Upload { manifest, ..upload })
+        .await
+        .unwrap();
+    // Without the secret: the revision before it serves, and the host says why.
+    let restarted = host.restart_with("test-components").await;
+    assert_eq!(answers(&restarted).await, "");
+    let needy = restarted.operator().component("needy").await.unwrap();
+    assert!(needy.held_back.unwrap().contains("LECTERN_SECRET_KEY"));
+    let stats = restarted.operator().stats("needy").await.unwrap();
+    assert_eq!(stats.revisions[0].revision, first);
+    restarted.stop().await;
+}
+
+#[tokio::test]
+async fn a_rollback_stays_after_a_restart() {
+    let host = TestHost::probe().await;
+    let operator = host.operator();
+    let built_in = operator.component("probe").await.unwrap().stable;
+    operator.deploy("probe", version(1)).await.unwrap();
+    operator.rollback("probe").await.unwrap();
+    operator.deploy("probe", version(2)).await.unwrap();
+    operator.drain("probe").await.unwrap();
+    let restarted = host.restart_with("test-components").await;
+    let now = restarted.operator().component("probe").await.unwrap();
+    assert!(now.draining, "an operator's drain goes on");
+    restarted.operator().rollback("probe").await.unwrap();
+    let restarted = restarted.restart_with("test-components").await;
+    assert_eq!(
+        restarted
+            .operator()
+            .component("probe")
+            .await
+            .unwrap()
+            .stable,
+        built_in
+    );
+    restarted.stop().await;
+}
+
+#[tokio::test]
+async fn a_candidate_s_time_out_is_its_own() {
+    let host = TestHost::probe().await;
+    let operator = host.operator();
+    operator.deploy("probe", version(1)).await.unwrap();
+    let hasty = probe("UNHEALTHY = \"1\"");
+    let manifest = hasty.manifest.map(|text| {
+        text.replace(
+            "[grants.postgres]\n",
+            "[grants.postgres]\nstatement_timeout_ms = 1\n",
+        )
+    });
+    operator
+        .deploy("probe", Upload { manifest, ..hasty })
+        .await
+        .unwrap_err();
+    for _ in 0..8 {
+        let slow = host
+            .request(Method::POST, "/probe/sql")
+            .body("select pg_sleep(0.1)");
+        assert_eq!(host.send(slow).await.ok(), json!(1));
+    }
     host.stop().await;
 }

@@ -211,3 +211,98 @@ async fn a_host_that_cannot_run_a_revision_holds_it_back_and_says_so() {
     one.stop().await;
     cluster.stop().await;
 }
+
+#[tokio::test]
+async fn clients_that_do_not_wait_for_a_slow_canary_are_its_failures() {
+    let host = TestHost::probe().await;
+    host.operator().deploy("probe", version(1)).await.unwrap();
+    let mut slow = probe("VERSION = \"2\"\nDELAY_MS = \"2500\"");
+    slow.weight = Some(100);
+    host.operator().deploy("probe", slow).await.unwrap();
+    let gone = async {
+        while host
+            .operator()
+            .component("probe")
+            .await
+            .unwrap()
+            .canary
+            .is_some()
+        {
+            let impatient = (0..10).map(|_| {
+                let request = host.request(reqwest::Method::GET, "/probe/version");
+                request.timeout(Duration::from_millis(100)).send()
+            });
+            futures::future::join_all(impatient).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone)
+        .await
+        .expect("a rollback");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_canary_rejects_the_stable_revision_is_asked() {
+    let host = TestHost::probe().await;
+    host.get("/probe/effects").await.ok();
+    host.operator().deploy("probe", version(1)).await.unwrap();
+    let mut canary = probe("REJECT_ALL = \"1\"\n[canary]\nmin_requests = 5");
+    canary.weight = Some(100);
+    host.operator().deploy("probe", canary).await.unwrap();
+    for number in 0..10 {
+        let what = serde_json::json!({ "what": format!("event {number}") });
+        assert_eq!(
+            host.post("/probe/publish/probe.asked", what).await.status,
+            200
+        );
+    }
+    let done = async {
+        while host
+            .get("/probe/effects")
+            .await
+            .ok()
+            .as_array()
+            .unwrap()
+            .len()
+            < 10
+            || host
+                .operator()
+                .component("probe")
+                .await
+                .unwrap()
+                .canary
+                .is_some()
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, done)
+        .await
+        .expect("all ten, and a rollback");
+    assert!(
+        host.sql("select reason from lectern.dead_letters")
+            .await
+            .is_empty()
+    );
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_rollback_does_not_wait_for_a_deploy() {
+    let host = TestHost::probe().await;
+    let operator = host.operator();
+    operator.deploy("probe", version(1)).await.unwrap();
+    let slow = probe("VERSION = \"2\"\nHEALTH_DELAY_MS = \"1500\"");
+    let deploy = async { host.operator().deploy("probe", slow).await };
+    let rollback = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let began = Instant::now();
+        operator.rollback("probe").await.unwrap();
+        began.elapsed()
+    };
+    let (deployed, took) = tokio::join!(deploy, rollback);
+    assert!(took < Duration::from_millis(900), "{took:?}");
+    deployed.unwrap();
+    assert_eq!(host.get("/probe/version").await.ok(), 2);
+    host.stop().await;
+}

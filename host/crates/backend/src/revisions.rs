@@ -171,6 +171,8 @@ pub struct Traffic {
     pub previous: Vec<String>,
     /// Takes no requests and no events.
     pub draining: bool,
+    /// Who made it so: read, and set by [`Action::who`].
+    pub changed_by: String,
 }
 
 /// Something that was done, for the record.
@@ -378,7 +380,8 @@ impl RevisionStore {
         Ok(now)
     }
 
-    /// Forgets that the component is run; its revisions stay.
+    /// Forgets that the component is run; its revisions stay. Only a host that is alone may: another
+    /// could know of a later generation than the next one.
     pub async fn remove_traffic(
         &self,
         component: &ComponentName,
@@ -494,6 +497,7 @@ fn traffic(row: &PgRow) -> Result<Traffic, Error> {
         }),
         previous: previous.0,
         draining: row.try_get("draining")?,
+        changed_by: row.try_get("changed_by")?,
     })
 }
 

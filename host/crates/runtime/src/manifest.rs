@@ -410,19 +410,25 @@ impl Manifest {
 
 impl Manifest {
     /// Each limit with its largest value; none may be 0.
-    fn numbers(&self) -> [(&'static str, u64, u64); 18] {
+    fn numbers(&self) -> [(&'static str, u64, u64); 22] {
         let (limits, events, instance) = (&self.limits, &self.event_limits, &self.instance);
+        let pool = self.grants.postgres.as_ref().map_or((1, 1), |grant| {
+            (u64::from(grant.connections), grant.statement_timeout_ms)
+        });
         let connections = self
             .grants
             .http
             .as_ref()
             .map_or(1, |grant| grant.connections);
         [
+            ("grants.postgres.connections", pool.0, 100),
+            ("grants.postgres.statement_timeout_ms", pool.1, HOUR_MS),
             ("limits.memory_mib", limits.memory_mib, 4_096),
             ("limits.cpu_ms", limits.cpu_ms, HOUR_MS),
             ("limits.deadline_ms", limits.deadline_ms, HOUR_MS),
             ("limits.response_ms", limits.response_ms, 24 * HOUR_MS),
             ("limits.concurrency", limits.concurrency as u64, 10_000),
+            ("limits.queue", limits.queue as u64 + 1, 100_000),
             ("limits.body_mib", limits.body_mib, 1 << 20),
             ("limits.log_kib", limits.log_kib, 1 << 20),
             ("limits.hostcall_mib", limits.hostcall_mib, 1_024),
@@ -436,6 +442,7 @@ impl Manifest {
                 1_000,
             ),
             ("event_limits.retry_for_s", events.retry_for_s, 30 * 86_400),
+            ("instance.idle_ms", instance.idle_ms, HOUR_MS),
             ("instance.reuse", instance.reuse as u64, u64::MAX),
             ("instance.concurrency", instance.concurrency as u64, 10_000),
             ("grants.http.connections", connections as u64, 1_000),
@@ -540,6 +547,9 @@ mod tests {
             "name = \"a\"\n[http]\nroutes = [\"/a/../b?\"]",
             "name = \"a\"\n[grants.events]\npublish = [\"t\"]",
             "name = \"a\"\nsecrets = [\"path\"]",
+            "name = \"a\"\n[grants.postgres]\nconnections = 0",
+            "name = \"a\"\n[grants.postgres]\nconnections = 1000000000",
+            "name = \"a\"\n[grants.postgres]\nstatement_timeout_ms = 99999999999",
             "name = \"a\"\n[canary]\nmax_error_rate = 2.0",
             "name = \"a\"\n[grants.http]\nhosts = [\"http://a.b/\"]",
             "name = \"a\"\n[grants.http]\nhosts = [\"*b\"]",

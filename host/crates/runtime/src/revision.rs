@@ -19,7 +19,7 @@ use crate::error::CallError;
 use crate::instance::{self, Factory, Life};
 use crate::limits::{Verdict, cause};
 use crate::manifest::Manifest;
-use crate::stats::Stats;
+use crate::stats::{Ended, Stats};
 
 /// A component in service. Another takes its place by being asked instead; this one then drains, and
 /// ends with the last of its requests, streams and events.
@@ -256,17 +256,23 @@ impl Revision {
         };
         let within = tokio::time::timeout(Duration::from_millis(limits.deadline_ms), call);
         let ended = self.life.killed.run_until_cancelled(within).await;
-        self.life.stats.event();
-        match ended {
-            None => Err(CallError::Retired),
+        let stats = &self.life.stats;
+        let answer = match ended {
+            None => return Err(CallError::Retired),
             Some(Err(_)) => Err(CallError::Deadline),
             Some(Ok(Err(error))) => {
-                self.life.stats.trap();
+                stats.trap();
                 tracing::debug!(service = %self.manifest().name, "{error:?}");
                 Err(verdict.error(&error))
             }
             Some(Ok(Ok(disposition))) => Ok(outcome(disposition, delivery.attempt)),
-        }
+        };
+        // What waits for something that is away is no error of the revision's.
+        stats.event(match &answer {
+            Ok(Outcome::Done | Outcome::Retry { .. }) => Ended::Answered,
+            Ok(Outcome::Reject { .. }) | Err(_) => Ended::Failed,
+        });
+        answer
     }
 }
 

@@ -49,7 +49,7 @@ impl Ended {
 pub struct Snapshot {
     /// Requests that ended, refused ones apart.
     pub requests: u64,
-    /// Of these, with a status of 500 or more or without an answer.
+    /// Of these and of the events: with a status of 500 or more or without an answer; rejected.
     pub errors: u64,
     /// Instances that ended in a trap or at a limit.
     pub traps: u64,
@@ -96,9 +96,12 @@ impl Stats {
         self.traps.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An event has been handled.
-    pub fn event(&self) {
+    /// An event has been handled, or has not.
+    pub fn event(&self, ended: Ended) {
         self.events.fetch_add(1, Ordering::Relaxed);
+        if ended != Ended::Answered {
+            self.errors.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// The counters now.
@@ -130,10 +133,10 @@ impl Snapshot {
         }
     }
 
-    /// The share of requests that went wrong, 0 to 1; 0 where there was none.
+    /// The share of requests and events that went wrong, 0 to 1; 0 where there was none.
     pub fn error_rate(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a ratio")]
-        match self.requests {
+        match self.requests + self.events {
             0 => 0.0,
             all => self.errors as f64 / all as f64,
         }

@@ -59,7 +59,9 @@ pub enum ProvisionError {
         source: sqlx::Error,
     },
     /// A migration failed, or its file changed after it ran.
-    #[error("the migrations of `{component}` failed: {source}")]
+    #[error(
+        "the migrations of `{component}` failed: {source}. A file that has been run cannot change: add a new one"
+    )]
     Migrate {
         /// Whose.
         component: String,
@@ -219,15 +221,10 @@ fn role_password(config: &Config, role: &str) -> String {
 }
 
 /// The statements that make the role and its schema as they should be, whatever they were.
-fn role_statements(
-    config: &Config,
-    component: &ComponentName,
-    timeout: Duration,
-) -> Vec<(&'static str, String)> {
+fn role_statements(config: &Config, component: &ComponentName) -> Vec<(&'static str, String)> {
     let role = role_name(config, component);
     let password = role_password(config, &role);
     let database = config.database.replace('"', "\"\"");
-    let timeout = timeout.as_millis();
     vec![
         (
             "create a role",
@@ -253,10 +250,8 @@ fn role_statements(
             format!("alter role {role} in database \"{database}\" set search_path = {component}"),
         ),
         (
-            "set a role's time-out",
-            format!(
-                "alter role {role} in database \"{database}\" set statement_timeout = {timeout}"
-            ),
+            "unset a role's time-out",
+            format!("alter role {role} in database \"{database}\" reset statement_timeout"),
         ),
         (
             "name a component",
@@ -276,41 +271,46 @@ fn role_statements(
     ]
 }
 
-/// Makes the component's role and schema, runs its migrations as that role, and opens its pool.
-pub async fn component(
-    config: &Config,
-    platform: &PgPool,
-    name: &ComponentName,
-    migrations: &[MigrationFile],
-    limits: PoolLimits,
-) -> Result<ComponentPool, ProvisionError> {
-    let connect = |source| ProvisionError::Connect {
-        user: config.user.clone(),
-        source,
-    };
+/// The component's pool, logged in as its role. Connects when it is used; the role has to be there by
+/// then. The time-out is the pool's own: two revisions may want different ones.
+pub fn pool(config: &Config, name: &ComponentName, limits: PoolLimits) -> ComponentPool {
     let role = role_name(config, name);
-    let options = config.options_as(&role, &role_password(config, &role));
-    let mut connection = platform.acquire().await.map_err(connect)?;
-    lock(&mut connection, config).await?;
-    let made = schema(&mut connection, config, name, migrations, limits).await;
-    unlock(&mut connection, config).await?;
-    made?;
+    let timeout = limits.statement_timeout.as_millis().to_string();
+    let options = config
+        .options_as(&role, &role_password(config, &role))
+        .options([("statement_timeout", timeout)]);
     let pool = PgPoolOptions::new()
         .max_connections(limits.connections)
         .acquire_timeout(ACQUIRE)
         .connect_lazy_with(options);
-    Ok(ComponentPool::new(pool, limits.statement_timeout))
+    ComponentPool::new(pool, limits.statement_timeout)
 }
 
-/// The component's role, its schema, and what its migrations make there.
-async fn schema(
+/// Makes the component's role and schema, and runs its migrations as that role.
+pub async fn schema(
+    config: &Config,
+    platform: &PgPool,
+    name: &ComponentName,
+    migrations: &[MigrationFile],
+) -> Result<(), ProvisionError> {
+    let connect = |source| ProvisionError::Connect {
+        user: config.user.clone(),
+        source,
+    };
+    let mut connection = platform.acquire().await.map_err(connect)?;
+    lock(&mut connection, config).await?;
+    let made = bring_forward(&mut connection, config, name, migrations).await;
+    unlock(&mut connection, config).await?;
+    made
+}
+
+async fn bring_forward(
     connection: &mut PgConnection,
     config: &Config,
     name: &ComponentName,
     migrations: &[MigrationFile],
-    limits: PoolLimits,
 ) -> Result<(), ProvisionError> {
-    for (what, sql) in role_statements(config, name, limits.statement_timeout) {
+    for (what, sql) in role_statements(config, name) {
         run(connection, config, what, &sql).await?;
     }
     if migrations.is_empty() {

@@ -48,9 +48,11 @@ impl Server {
             connections: 4,
             statement_timeout,
         };
-        provision::component(self.cluster.config(), &self.platform, &name, &[], limits)
+        let config = self.cluster.config();
+        provision::schema(config, &self.platform, &name, &[])
             .await
-            .unwrap()
+            .unwrap();
+        provision::pool(config, &name, limits)
     }
 
     pub(crate) async fn stop(self) {
