@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::response::Response;
 use http::StatusCode;
 use tower::ServiceExt;
@@ -43,12 +43,9 @@ pub fn with_fallbacks(router: Router) -> Router {
             "the path has other methods",
         )
     };
-    // The gateway counts bodies, to each component's own limit.
-    let no_limit = axum::extract::DefaultBodyLimit::disable();
     router
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
-        .layer(no_limit)
 }
 
 /// One request.
@@ -56,7 +53,10 @@ pub async fn handle(
     router: Router,
     request: wasi::Request,
 ) -> Result<wasi::Response, wasi::ErrorCode> {
-    let request: Request = http_from_wasi_request(request)?.map(Body::new);
+    let mut request: Request = http_from_wasi_request(request)?.map(Body::new);
+    // The gateway counts bodies, to each component's own limit. Not as a layer, which would wrap every
+    // route.
+    DefaultBodyLimit::disable().apply(&mut request);
     let id = request.headers().get(REQUEST_HEADER).cloned();
     let id = id.as_ref().and_then(|id| id.to_str().ok());
     let subject = format!("request_id={}", id.unwrap_or_default());

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use host::client::Upload;
+use reqwest::Method;
 use serde_json::json;
 
 use crate::deploy::probe;
@@ -50,7 +51,12 @@ async fn a_good_component_is_answered_whatever_its_neighbour_does() {
                 let host = &host;
                 async move { host.get(&path).await }
             });
-            futures::future::join_all(attacks).await;
+            let long = host.request(Method::GET, "/hostile/misbehave/none");
+            let long = long.header("x-long", "x".repeat(1 << 20)).send();
+            let unread = host.request(Method::POST, "/hostile/misbehave/none");
+            let unread = unread.body(vec![0; 900 << 10]).send();
+            // What becomes of them is shown elsewhere; here, that nobody else minds.
+            let _ = tokio::join!(futures::future::join_all(attacks), long, unread);
         }
     };
     let measure = async {

@@ -55,7 +55,11 @@ async fn a_bad_canary_is_rolled_back_by_itself() {
     }
     for (bad, why) in [
         ("VERSION = \"2\"\nFAIL_EACH = \"10\"", "errors"),
-        ("VERSION = \"3\"\nDELAY_MS = \"300\"", "p99"),
+        // Far beyond what a busy machine may do to the stable one.
+        (
+            "VERSION = \"3\"\nDELAY_MS = \"1500\"\n[canary]\nmin_requests = 5",
+            "p99",
+        ),
         ("VERSION = \"4\"\nTRAP_EACH = \"10\"", "traps"),
     ] {
         let (seen, took, said) = until_rolled_back(&host, probe(bad)).await;
@@ -136,7 +140,7 @@ async fn hosts_on_one_database_follow_a_change() {
         .await
         .unwrap()
         .revision;
-    assert_eq!(answers(&one, 5).await.as_secs(), 0);
+    assert_eq!(one.get("/probe/version").await.ok(), 5);
     let took = answers(&two, 5).await;
     eprintln!("the other host follows in {} ms", took.as_millis());
     two.operator().deploy("probe", version(6)).await.unwrap();
@@ -161,7 +165,7 @@ async fn hosts_on_one_database_follow_a_change() {
         .expect("both hosts say what they run");
     // One that starts later runs what the others run.
     let three = beside(cluster.config()).await;
-    assert_eq!(answers(&three, 5).await.as_secs(), 0);
+    assert_eq!(three.get("/probe/version").await.ok(), 5);
     three.stop().await;
     two.stop().await;
     one.stop().await;
@@ -293,16 +297,16 @@ async fn a_rollback_does_not_wait_for_a_deploy() {
     let operator = host.operator();
     operator.deploy("probe", version(1)).await.unwrap();
     let slow = probe("VERSION = \"2\"\nHEALTH_DELAY_MS = \"1500\"");
-    let deploy = async { host.operator().deploy("probe", slow).await };
-    let rollback = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        let began = Instant::now();
-        operator.rollback("probe").await.unwrap();
-        began.elapsed()
+    let deploy = async {
+        host.operator().deploy("probe", slow).await.unwrap();
+        Instant::now()
     };
-    let (deployed, took) = tokio::join!(deploy, rollback);
-    assert!(took < Duration::from_millis(900), "{took:?}");
-    deployed.unwrap();
+    let rollback = async {
+        operator.rollback("probe").await.unwrap();
+        Instant::now()
+    };
+    let (deployed, rolled_back) = tokio::join!(deploy, rollback);
+    assert!(rolled_back < deployed);
     assert_eq!(host.get("/probe/version").await.ok(), 2);
     host.stop().await;
 }
