@@ -1,6 +1,8 @@
 //! Changes of who serves: a deploy with its checks, traffic, rollback, drain. Each is decided on this
 //! host, committed to the database, and applied here; the other hosts follow.
 
+mod plan;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,9 +15,11 @@ use runtime::Haste;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::canary::Marker;
 use crate::factory::{Factory, Unfit};
 use crate::live::{ApplyError, Live, Ready, Switched};
+
+pub use self::plan::moved;
+use self::plan::{check_activation, next};
 
 /// Who changes traffic where no person does.
 pub const HOST: &str = "lectern";
@@ -300,6 +304,31 @@ impl Deployer {
         })
     }
 
+    /// Adds to `ready` what the traffic names besides: what runs or stayed warm here, else what is
+    /// stored; `run` are the migrations of who serves now.
+    pub async fn complete(
+        &self,
+        ready: &mut Vec<Ready>,
+        wanted: &Traffic,
+        run: &[MigrationFile],
+    ) -> Result<(), DeployError> {
+        let name = &wanted.component;
+        let canary = wanted.canary.as_ref().map(|canary| &canary.revision);
+        for revision in std::iter::once(&wanted.stable).chain(canary) {
+            if ready.iter().any(|ready| ready.revision == *revision) {
+                continue;
+            }
+            ready.push(match self.live.ready(name, revision).await {
+                Some(ready) => ready,
+                None => {
+                    let stored = self.find(name, revision).await?;
+                    self.ready(&stored, run, Haste::Background).await?
+                }
+            });
+        }
+        Ok(())
+    }
+
     /// Stores what is wanted, then applies it. All that it names is made ready before.
     async fn commit(
         &self,
@@ -308,13 +337,7 @@ impl Deployer {
         action: &Action,
     ) -> Result<Switched, DeployError> {
         let name = &wanted.component;
-        let canary = wanted.canary.as_ref().map(|canary| &canary.revision);
-        for revision in std::iter::once(&wanted.stable).chain(canary) {
-            if !ready.iter().any(|ready| ready.revision == *revision) {
-                let stored = self.find(name, revision).await?;
-                ready.push(self.ready(&stored, &[], Haste::Background).await?);
-            }
-        }
+        self.complete(&mut ready, wanted, &[]).await?;
         let _one_at_a_time = self.committing.lock().await;
         if let Some(stable) = ready.iter().find(|ready| ready.revision == wanted.stable) {
             let routes = &stable.component.manifest().http.routes;
@@ -531,63 +554,4 @@ fn content(
     let manifest = manifest.ok_or_else(|| DeployError::ManifestMissing(name.clone()))?;
     let migrations = migrations.unwrap_or_default();
     Ok(Arc::new(Content::new(manifest, migrations, wasm)))
-}
-
-fn check_activation(activate: &Activate) -> Result<(), DeployError> {
-    match activate {
-        Activate::Canary { weight, .. } if *weight > 100 => Err(DeployError::Weight),
-        Activate::Canary {
-            header: Some(header),
-            ..
-        } if Marker::parse(header).is_none() => Err(DeployError::Header(header.clone())),
-        _ => Ok(()),
-    }
-}
-
-/// The traffic after a deploy; `None` where it stays as it is. A first revision has nobody to be
-/// tried beside.
-fn next(
-    now: Option<Traffic>,
-    name: &ComponentName,
-    revision: &str,
-    activate: &Activate,
-) -> Option<Traffic> {
-    match (now, activate) {
-        (_, Activate::No) => None,
-        (None, _) => Some(Traffic {
-            component: name.clone(),
-            generation: 0,
-            stable: revision.to_owned(),
-            canary: None,
-            previous: vec![],
-            draining: false,
-            changed_by: String::new(),
-        }),
-        (Some(now), Activate::Stable) => Some(moved(now, revision.to_owned(), None)),
-        (Some(now), Activate::Canary { weight, header }) => {
-            let canary = (now.stable != revision).then(|| Canary {
-                revision: revision.to_owned(),
-                weight: *weight,
-                header: header.clone(),
-            });
-            let stable = now.stable.clone();
-            Some(moved(now, stable, canary))
-        }
-    }
-}
-
-/// The traffic with another stable revision, and the former one remembered.
-pub fn moved(now: Traffic, stable: String, canary: Option<Canary>) -> Traffic {
-    let mut previous = now.previous;
-    if now.stable != stable {
-        previous.insert(0, now.stable);
-    }
-    previous.retain(|former| *former != stable);
-    Traffic {
-        stable,
-        canary,
-        previous,
-        draining: false,
-        ..now
-    }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use backend::revisions::{Changes, HostReport, Traffic};
 use capability::ComponentName;
-use runtime::Haste;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -160,14 +159,8 @@ impl Follower {
             None => Ok(vec![]),
         };
         let run = run.unwrap_or_default();
-        let canary = wanted.canary.as_ref().map(|canary| &canary.revision);
         let mut ready = vec![];
-        for revision in std::iter::once(&wanted.stable).chain(canary) {
-            if deployer.live.ready(name, revision).await.is_none() {
-                let stored = deployer.find(name, revision).await?;
-                ready.push(deployer.ready(&stored, &run, Haste::Background).await?);
-            }
-        }
+        deployer.complete(&mut ready, wanted, &run).await?;
         Ok(ready)
     }
 

@@ -16,7 +16,7 @@ use super::Operator;
 use super::api;
 use super::problem::Refusal;
 use crate::assemble::Platform;
-use crate::deploy::DeployError;
+use crate::deploy::{DeployError, Deployer};
 use crate::factory::Unfit;
 use crate::gateway::problem::rfc3339;
 
@@ -64,8 +64,19 @@ async fn shown(platform: &Platform, traffic: store::Traffic) -> api::Component {
     }
 }
 
-async fn now(platform: &Platform, name: &ComponentName) -> Result<Json<api::Component>, Refusal> {
-    let traffic = platform.deployer().traffic(name).await?;
+/// Makes the change, and shows the component as it is then.
+async fn changed<T, C>(
+    platform: &Platform,
+    name: &str,
+    change: impl FnOnce(Arc<Deployer>, ComponentName) -> C,
+) -> Result<Json<api::Component>, Refusal>
+where
+    T: Send + 'static,
+    C: Future<Output = Result<T, DeployError>> + Send + 'static,
+{
+    let name = component_name(name)?;
+    detached(change(platform.deployer().clone(), name.clone())).await?;
+    let traffic = platform.deployer().traffic(&name).await?;
     Ok(Json(shown(platform, traffic).await))
 }
 
@@ -192,20 +203,17 @@ pub(super) async fn traffic(
     Path(name): Path<String>,
     body: Result<Json<api::SetTraffic>, JsonRejection>,
 ) -> Result<Json<api::Component>, Refusal> {
-    let name = component_name(&name)?;
     let Json(wanted) = body.map_err(|e| Refusal::Invalid(e.body_text()))?;
     let canary = wanted.canary.map(|canary| store::Canary {
         revision: canary.revision,
         weight: canary.weight,
         header: canary.header,
     });
-    let (deployer, of) = (platform.deployer().clone(), name.clone());
-    let change = async move {
+    changed(&platform, &name, |deployer, name| async move {
         let stable = wanted.stable.as_deref();
-        deployer.set_traffic(&of, stable, canary, &who).await
-    };
-    detached(change).await?;
-    now(&platform, &name).await
+        deployer.set_traffic(&name, stable, canary, &who).await
+    })
+    .await
 }
 
 /// Ends the trial where there is one, else goes back to the stable revision before this one.
@@ -218,10 +226,10 @@ pub(super) async fn rollback(
     Extension(Operator(who)): Extension<Operator>,
     Path(name): Path<String>,
 ) -> Result<Json<api::Component>, Refusal> {
-    let name = component_name(&name)?;
-    let (deployer, of) = (platform.deployer().clone(), name.clone());
-    detached(async move { deployer.rollback(&of, &who).await }).await?;
-    now(&platform, &name).await
+    changed(&platform, &name, |deployer, name| async move {
+        deployer.rollback(&name, &who).await
+    })
+    .await
 }
 
 /// Takes no requests (503 with `retry-after`) and no events for the component, until its traffic is
@@ -234,10 +242,10 @@ pub(super) async fn drain(
     Extension(Operator(who)): Extension<Operator>,
     Path(name): Path<String>,
 ) -> Result<Json<api::Component>, Refusal> {
-    let name = component_name(&name)?;
-    let (deployer, of) = (platform.deployer().clone(), name.clone());
-    detached(async move { deployer.drain(&of, &who).await }).await?;
-    now(&platform, &name).await
+    changed(&platform, &name, |deployer, name| async move {
+        deployer.drain(&name, &who).await
+    })
+    .await
 }
 
 /// What the component's revisions did on this host since they serve.
