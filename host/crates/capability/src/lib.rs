@@ -9,6 +9,9 @@
 //! | `blobs` | [`blobs::Blobs`] | [`blobs::local::LocalBlobs`] |
 //! | `cache` | [`cache::Cache`] | [`cache::local::LocalCache`] |
 //! | `llm` | [`llm::Llm`] | none: components have their own algorithms |
+//! | `speech` | [`speech::Speech`] | a voice that the host brings (`backend`) |
+//! | `transcription` | [`transcription::Transcription`] | an engine's command (`backend`), or [`transcription::NoTranscription`] |
+//! | `ocr` | [`ocr::Ocr`] | Tesseract (`backend`), or [`ocr::NoOcr`] |
 //! | `outbound` | [`outbound::Outbound`] | none: what is outside is not local |
 //!
 //! Each `contract` module states what every implementation must do, as code that the tests of the
@@ -19,7 +22,10 @@ pub mod cache;
 pub mod events;
 pub mod llm;
 pub mod name;
+pub mod ocr;
 pub mod outbound;
 pub mod postgres;
+pub mod speech;
+pub mod transcription;
 
 pub use name::ComponentName;
