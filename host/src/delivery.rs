@@ -213,6 +213,7 @@ mod tests {
                 key: "k".into(),
                 payload: "{}".into(),
                 occurred_at: u64::try_from((now - age).as_millis()).unwrap(),
+                trace: None,
             },
             attempt: 100,
             broken,

@@ -27,6 +27,8 @@ use crate::dispatch::{DispatchError, Kind, dispatch};
 use crate::token::Claims;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// <https://www.w3.org/TR/trace-context/>
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// A client that does not finish its head is not waited for.
 const HEAD: Duration = Duration::from_secs(15);
 /// Bytes of a request's head.
@@ -55,6 +57,7 @@ impl Gateway {
         if let Ok(value) = HeaderValue::from_str(&id) {
             request.headers_mut().insert(REQUEST_ID, value);
         }
+        trace(request.headers_mut());
         let line = Line::begin(&request);
         let (service, answer) = self.route(request).await;
         if let Err(Problem::Dispatch(DispatchError::Call(error))) = &answer {
@@ -169,6 +172,23 @@ pub(crate) fn request_id(request: &Request) -> String {
     given
         .filter(is_fit)
         .map_or_else(|| uuid::Uuid::now_v7().to_string(), ToOwned::to_owned)
+}
+
+/// The client's own trace goes on, one that is none is replaced: what a request sets off, events
+/// included, can be told from others.
+fn trace(headers: &mut HeaderMap) {
+    let given = headers
+        .get(TRACEPARENT)
+        .and_then(|given| given.to_str().ok());
+    if given.is_some_and(capability::events::is_traceparent) {
+        return;
+    }
+    let (trace, span) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
+    let span = &span.simple().to_string()[16..];
+    if let Ok(value) = HeaderValue::from_str(&format!("00-{}-{span}-00", trace.simple())) {
+        headers.insert(TRACEPARENT, value);
+        headers.remove("tracestate");
+    }
 }
 
 /// A path that two readers could read differently is nobody's.

@@ -16,8 +16,9 @@ macro_rules! consume {
 
         impl $crate::events::Guest for Consumer {
             async fn handle(event: $crate::events::Event) -> Result<(), $crate::events::Disposition> {
-                let subject = format!("event={}", event.id);
-                $crate::log::about(&subject, $handler(event)).await
+                let mark = format!("event={}", event.id);
+                let subject = $crate::log::Subject::new(&mark, event.trace.clone());
+                $crate::log::about(subject, $handler(event)).await
             }
         }
 
@@ -36,6 +37,7 @@ pub async fn publish_in(
         topic: topic.to_owned(),
         key: key.to_owned(),
         payload: payload.to_string(),
+        trace: log::trace(),
     };
     match wit::publish_within(tx, message).await {
         Ok(_) => Ok(()),

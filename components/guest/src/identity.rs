@@ -11,6 +11,8 @@ pub const USER_HEADER: &str = "x-lectern-user";
 pub const ROLE_HEADER: &str = "x-lectern-role";
 /// The request's id.
 pub const REQUEST_HEADER: &str = "x-request-id";
+/// W3C trace context; the gateway sets it where the client has none.
+pub const TRACE_HEADER: &str = "traceparent";
 /// Whoever names no user in development mode.
 pub const ANONYMOUS: &str = "anonymous";
 

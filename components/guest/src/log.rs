@@ -7,8 +7,38 @@ use std::sync::Once;
 use std::task::{Context, Poll};
 
 thread_local! {
-    /// `request_id=…` or `event=…` of the task that is polled now.
-    static SUBJECT: RefCell<String> = const { RefCell::new(String::new()) };
+    /// What the task that is polled now is about.
+    static SUBJECT: RefCell<Subject> = const { RefCell::new(Subject::nothing()) };
+}
+
+/// What a task is about.
+pub struct Subject {
+    /// `request_id=…` or `event=…`, at the end of its lines.
+    mark: String,
+    /// W3C trace context: goes on into the events that it publishes.
+    trace: Option<String>,
+}
+
+impl Subject {
+    const fn nothing() -> Self {
+        Self {
+            mark: String::new(),
+            trace: None,
+        }
+    }
+
+    /// With lines marked so, as in `request_id=…`.
+    pub fn new(mark: &str, trace: Option<String>) -> Self {
+        Self {
+            mark: format!(" {mark}"),
+            trace,
+        }
+    }
+}
+
+/// The trace context of the task that is polled now.
+pub fn trace() -> Option<String> {
+    SUBJECT.with_borrow(|subject| subject.trace.clone())
 }
 
 /// Something an operator should know.
@@ -27,7 +57,7 @@ pub fn error(message: &str) {
 }
 
 fn line(level: &str, message: &str) {
-    SUBJECT.with_borrow(|subject| eprintln!("{level} {message}{subject}"));
+    SUBJECT.with_borrow(|subject| eprintln!("{level} {message}{}", subject.mark));
 }
 
 /// A panic's message may hold what it panicked over: the log gets its place only.
@@ -41,17 +71,16 @@ pub fn hide_panics() {
     });
 }
 
-/// Runs `task` with its lines marked as of `subject`, as in `request_id=…`.
-pub async fn about<T>(subject: &str, task: impl Future<Output = T>) -> T {
+/// Runs `task` with its lines marked, and its events traced, as of `subject`.
+pub async fn about<T>(mut subject: Subject, task: impl Future<Output = T>) -> T {
     hide_panics();
-    let mut subject = format!(" {subject}");
     let mut task = pin!(task);
     // Tasks take turns in an instance: each puts its own mark there while it is polled.
     std::future::poll_fn(move |context| poll(&mut subject, task.as_mut(), context)).await
 }
 
 fn poll<T>(
-    subject: &mut String,
+    subject: &mut Subject,
     task: Pin<&mut impl Future<Output = T>>,
     context: &mut Context<'_>,
 ) -> Poll<T> {

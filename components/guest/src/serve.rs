@@ -9,8 +9,9 @@ use tower::ServiceExt;
 use wasip3::http::types as wasi;
 use wasip3::http_compat::{http_from_wasi_request, http_into_wasi_response};
 
-use crate::identity::REQUEST_HEADER;
-use crate::{Problem, log};
+use crate::Problem;
+use crate::identity::{REQUEST_HEADER, TRACE_HEADER};
+use crate::log::{self, Subject};
 
 /// Exports `$router`, a `fn() -> Router`, as the component's HTTP handler.
 #[macro_export]
@@ -59,8 +60,11 @@ pub async fn handle(
     DefaultBodyLimit::disable().apply(&mut request);
     let id = request.headers().get(REQUEST_HEADER).cloned();
     let id = id.as_ref().and_then(|id| id.to_str().ok());
-    let subject = format!("request_id={}", id.unwrap_or_default());
-    let Ok(response) = log::about(&subject, router.oneshot(request)).await;
+    let mark = format!("request_id={}", id.unwrap_or_default());
+    let trace = request.headers().get(TRACE_HEADER);
+    let trace = trace.and_then(|trace| trace.to_str().ok());
+    let subject = Subject::new(&mark, trace.map(ToOwned::to_owned));
+    let Ok(response) = log::about(subject, router.oneshot(request)).await;
     http_into_wasi_response(rendered(response, id))
 }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use capability::events::{Broker, Delivery, Error, Event, Failure, Outcome, Settle, Subscription};
+use capability::events::{
+    Broker, Delivery, Error, Event, Failure, Outcome, Refused, Settle, Subscription,
+};
 use sqlx::postgres::PgListener;
 use sqlx::{Connection, PgConnection, PgPool, Row};
 use time::OffsetDateTime;
@@ -32,7 +34,7 @@ update lectern.inbox i
 set attempt = attempt + (holder is null)::integer, crashes = crashes + (holder is not null)::integer,
     holder = $2, holder_since = $3
 from next where i.consumer = $1 and i.event_id = next.event_id
-returning i.event_id::text, i.topic, i.key, i.payload::text, i.occurred_at, i.attempt, i.crashes, i.broken, i.failure";
+returning i.event_id::text, i.topic, i.key, i.payload::text, i.occurred_at, i.trace, i.attempt, i.crashes, i.broken, i.failure";
 
 /// A host that dies is not the event's fault; one that dies of it again and again is.
 const CRASHES_TO_AN_ATTEMPT: i32 = 20;
@@ -176,12 +178,12 @@ impl Shared {
 
 #[async_trait]
 impl Broker for InboxBroker {
-    async fn send(&self, events: &[Event]) -> Result<(), Error> {
+    async fn send(&self, events: &[Event]) -> Result<Vec<Refused>, Error> {
         let mut transaction = self.shared.pool.begin().await.map_err(failed)?;
         for event in events {
             sqlx::query(
-                "insert into lectern.inbox (consumer, event_id, topic, key, payload, occurred_at) \
-                 select consumer, $1::uuid, $2, $3, $4::jsonb, to_timestamp($5::bigint / 1000.0) \
+                "insert into lectern.inbox (consumer, event_id, topic, key, payload, occurred_at, trace) \
+                 select consumer, $1::uuid, $2, $3, $4::jsonb, to_timestamp($5::bigint / 1000.0), $6 \
                  from lectern.subscriptions where topic = $2 on conflict do nothing",
             )
             .bind(&event.id)
@@ -189,6 +191,7 @@ impl Broker for InboxBroker {
             .bind(&event.key)
             .bind(&event.payload)
             .bind(i64::try_from(event.occurred_at).unwrap_or(i64::MAX))
+            .bind(&event.trace)
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
@@ -199,7 +202,7 @@ impl Broker for InboxBroker {
             .map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         self.shared.tick();
-        Ok(())
+        Ok(vec![])
     }
 
     async fn subscribe(

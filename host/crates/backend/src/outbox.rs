@@ -3,13 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use capability::events::{Broker, Error, Event};
+use capability::events::{Broker, Error, Event, Refused};
 use sqlx::postgres::PgListener;
-use sqlx::{PgPool, Row};
+use sqlx::postgres::PgRow;
+use sqlx::{PgPool, Postgres, Row, Transaction};
 use time::OffsetDateTime;
 
-/// Events taken in one transaction.
-const BATCH: i64 = 256;
+/// Events taken in one transaction, and their bytes: a backlog of any length is relayed in so much
+/// memory.
+const BATCH: i64 = 1_000;
+const BATCH_BYTES: i64 = 4 << 20;
+
+const TAKE: &str = "
+select seq, event_id::text, component, topic, key, payload, occurred_at, trace from (
+    select *, sum(octet_length(payload)) over (order by seq) - octet_length(payload) as before from (
+        select seq, event_id, component, topic, key, payload::text, occurred_at, trace
+        from lectern.outbox order by seq limit $1
+    ) taken
+) counted where before < $2 order by seq";
 /// How often to look although nobody called: a notification can be lost with its connection.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -39,10 +50,12 @@ impl Relay {
         let mut listener = None;
         loop {
             match self.batch().await {
-                Ok(moved) if moved == usize::try_from(BATCH).unwrap_or(usize::MAX) => continue,
+                // There may be more.
+                Ok(moved) if moved > 0 => continue,
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "the outbox could not be relayed; trying again")
+                    tracing::warn!(%error, "the outbox could not be relayed; trying again");
+                    tokio::time::sleep(POLL).await;
                 }
             }
             wait(&self.pool, &mut listener).await;
@@ -59,25 +72,23 @@ impl Relay {
         if mine.is_none() {
             return Ok(0);
         }
-        let rows = sqlx::query(
-            "select seq, event_id::text, component, topic, key, payload::text, occurred_at \
-             from lectern.outbox order by seq limit $1",
-        )
-        .bind(BATCH)
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(failed)?;
+        let rows = sqlx::query(TAKE)
+            .bind(BATCH)
+            .bind(BATCH_BYTES)
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(failed)?;
         if rows.is_empty() {
             return Ok(0);
         }
-        let events: Vec<_> = rows
-            .iter()
-            .filter(|row| self.may_pass(row))
-            .map(event)
-            .collect();
+        let passing: Vec<&PgRow> = rows.iter().filter(|row| self.may_pass(row)).collect();
+        let events: Vec<_> = passing.iter().map(|row| event(row)).collect();
         crate::step("relay::before_send");
-        self.broker.send(&events).await?;
+        let refused = self.broker.send(&events).await?;
         crate::step("relay::after_send");
+        for refused in refused {
+            set_aside(&mut transaction, &events, &passing, &refused).await?;
+        }
         let sent: Vec<i64> = rows.iter().map(|row| row.get("seq")).collect();
         sqlx::query("delete from lectern.outbox where seq = any($1)")
             .bind(sent)
@@ -101,6 +112,37 @@ impl Relay {
         }
         granted
     }
+}
+
+/// What the broker will never take must not hold up what comes behind it.
+async fn set_aside(
+    transaction: &mut Transaction<'_, Postgres>,
+    events: &[Event],
+    rows: &[&PgRow],
+    refused: &Refused,
+) -> Result<(), Error> {
+    let (Some(event), Some(row)) = (events.get(refused.index), rows.get(refused.index)) else {
+        return Ok(());
+    };
+    let (component, reason): (&str, _) = (row.get("component"), &refused.reason);
+    let (id, topic) = (&event.id, &event.topic);
+    tracing::error!(
+        component,
+        topic,
+        "an event was not sent, and is a dead letter event={id}: {reason}"
+    );
+    sqlx::query(
+        "insert into lectern.dead_letters \
+         (consumer, event_id, topic, key, payload, occurred_at, attempts, reason) \
+         select 'outbox:' || component, event_id, topic, key, payload, occurred_at, 1, $2 \
+         from lectern.outbox where event_id = $1::uuid on conflict do nothing",
+    )
+    .bind(id)
+    .bind(reason)
+    .execute(&mut **transaction)
+    .await
+    .map_err(failed)?;
+    Ok(())
 }
 
 async fn wait(pool: &PgPool, listener: &mut Option<PgListener>) {
@@ -135,6 +177,7 @@ pub(crate) fn event(row: &sqlx::postgres::PgRow) -> Event {
         key: row.get("key"),
         payload: row.get("payload"),
         occurred_at: u64::try_from(occurred.unix_timestamp_nanos() / 1_000_000).unwrap_or(0),
+        trace: row.get("trace"),
     }
 }
 

@@ -250,8 +250,9 @@ async fn publish(connection: &mut PgConnection, message: &Message) -> Result<Str
         Value::Text(message.topic.clone()),
         Value::Text(message.key.clone()),
         Value::Json(message.payload.clone()),
+        message.trace.clone().map_or(Value::Null, Value::Text),
     ];
-    let rows = fetch(connection, "select lectern.publish($1, $2, $3)", params).await?;
+    let rows = fetch(connection, "select lectern.publish($1, $2, $3, $4)", params).await?;
     match rows.into_iter().flatten().next() {
         Some(Value::Uuid(id)) => Ok(id),
         _ => Err(Error::Invalid("the outbox answered no id".into())),
@@ -265,6 +266,8 @@ pub(crate) fn publish_failed(error: Error) -> events::Error {
         Error::Unavailable(why) => events::Error::Unavailable(why),
         Error::QuotaExceeded => events::Error::QuotaExceeded,
         Error::Invalid(why) => events::Error::Invalid(why),
+        // program_limit_exceeded: lectern.publish found it too large
+        Error::Db { sqlstate, .. } if sqlstate == "54000" => events::Error::QuotaExceeded,
         error @ Error::Db { .. } => events::Error::Invalid(error.to_string()),
     }
 }

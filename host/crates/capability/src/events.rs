@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-/// The most bytes of one payload; Kafka's default limit for a message.
-pub const MAX_PAYLOAD: usize = 1 << 20;
+/// The most bytes of one payload, as PostgreSQL's `jsonb` prints it: Kafka's default limit for a
+/// message (1,048,588 bytes), less what the key, the headers and the batch take.
+pub const MAX_PAYLOAD: usize = 1_000_000;
 
 /// What a component publishes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Message {
     pub key: String,
     /// A JSON document.
     pub payload: String,
+    /// W3C trace context: <https://www.w3.org/TR/trace-context/#traceparent-header>
+    pub trace: Option<String>,
 }
 
 impl Message {
@@ -31,6 +34,13 @@ impl Message {
                 "topic of 1 to 249 bytes, key of at most 512".into(),
             ));
         }
+        if self
+            .trace
+            .as_ref()
+            .is_some_and(|trace| !is_traceparent(trace))
+        {
+            return Err(Error::Invalid("the trace context is no traceparent".into()));
+        }
         if self.key.contains('\0') || self.payload.contains("\\u0000") {
             return Err(Error::Invalid("U+0000 cannot be stored".into()));
         }
@@ -38,6 +48,31 @@ impl Message {
             .map(|_| ())
             .map_err(|e| Error::Invalid(format!("the payload is no JSON: {e}")))
     }
+}
+
+/// `00-` and 32, 16 and 2 digits of lower-case hexadecimal, or a later version that begins so.
+pub fn is_traceparent(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let lengths = [2, 32, 16, 2];
+    let is_hex = |part: &str, length: usize| {
+        part.len() == length
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let is_well_formed = lengths
+        .iter()
+        .all(|&length| parts.next().is_some_and(|part| is_hex(part, length)));
+    let is_zero = |range| {
+        text.get(range)
+            .is_none_or(|id: &str| id.bytes().all(|b| b == b'0'))
+    };
+    text.len() <= 255
+        && is_well_formed
+        && !text.starts_with("ff")
+        && (parts.next().is_none() || !text.starts_with("00"))
+        && !is_zero(3..35)
+        && !is_zero(36..52)
 }
 
 /// A stored event.
@@ -53,6 +88,17 @@ pub struct Event {
     pub payload: String,
     /// Milliseconds since the Unix epoch.
     pub occurred_at: u64,
+    /// W3C trace context, as the publisher gave it.
+    pub trace: Option<String>,
+}
+
+/// An event that a broker will never take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Which of those that were given to it.
+    pub index: usize,
+    /// For the operator.
+    pub reason: String,
 }
 
 /// Why publishing or delivering failed; mirrors `error` in `wit/events.wit`.
@@ -139,8 +185,8 @@ pub trait Events: Send + Sync {
 #[async_trait]
 pub trait Broker: Send + Sync {
     /// Takes over the events, in this order. MUST have stored them when it answers `Ok`; MAY be
-    /// given an event again.
-    async fn send(&self, events: &[Event]) -> Result<(), Error>;
+    /// given an event again. Answers those that it will never take; the others are stored.
+    async fn send(&self, events: &[Event]) -> Result<Vec<Refused>, Error>;
     /// Deliveries for one consumer group. Events of one key MUST come one at a time, in order; an
     /// event whose delivery is dropped unsettled MUST come again, here or on another host.
     async fn subscribe(
@@ -148,6 +194,8 @@ pub trait Broker: Send + Sync {
         group: &str,
         topics: &[String],
     ) -> Result<Box<dyn Subscription>, Error>;
+    /// The end, after all subscriptions: waits for what is under way.
+    async fn close(&self) {}
 }
 
 /// A consumer group's deliveries on this host.

@@ -314,6 +314,7 @@ fn event(delivery: &Delivery) -> wit::Event {
         key: event.key.clone(),
         payload: event.payload.clone(),
         occurred_at: event.occurred_at,
+        trace: event.trace.clone(),
         attempt: delivery.attempt,
         previous,
     }

@@ -35,6 +35,11 @@ const PLATFORM: &[(i64, &str, &str)] = &[
         "count failures",
         include_str!("../../../../../migrations/platform/0003_count_failures.sql"),
     ),
+    (
+        4,
+        "trace events",
+        include_str!("../../../../../migrations/platform/0004_trace_events.sql"),
+    ),
 ];
 
 /// Why the database is not ready.
@@ -267,6 +272,10 @@ fn role_statements(config: &Config, component: &ComponentName) -> Vec<(&'static 
         (
             "grant the outbox",
             format!("grant execute on function lectern.publish(text, text, jsonb) to {role}"),
+        ),
+        (
+            "grant the outbox",
+            format!("grant execute on function lectern.publish(text, text, jsonb, text) to {role}"),
         ),
     ]
 }

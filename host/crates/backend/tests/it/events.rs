@@ -12,13 +12,9 @@ use crate::server::Server;
 #[tokio::test]
 async fn the_inboxes_keep_the_contract() {
     let server = Server::start().await;
-    let broker = || InboxBroker::new(server.platform.clone());
-    contract::a_done_event_does_not_come_again(&broker()).await;
-    contract::order_is_kept_per_key(&broker()).await;
-    contract::a_retry_carries_the_failure(&broker()).await;
-    contract::a_rejected_event_lets_the_next_pass(&broker()).await;
-    contract::an_unsettled_event_comes_again(&broker()).await;
-    contract::an_event_sent_twice_waits_once(&broker()).await;
+    let broker = InboxBroker::new(server.platform.clone());
+    contract::all(&broker).await;
+    contract::an_event_sent_twice_waits_once(&broker, "contract.twice").await;
     server.stop().await;
 }
 
@@ -33,6 +29,7 @@ async fn another_host_takes_over_what_a_dead_one_held() {
         topic: "t".into(),
         key: "k".into(),
         payload: "{}".into(),
+        trace: None,
     };
     pool.publish(&message).await.unwrap();
     let survivor: Arc<dyn Broker> = Arc::new(InboxBroker::new(server.platform.clone()));
@@ -80,6 +77,7 @@ async fn the_relay_discards_what_is_not_granted() {
             topic: topic.into(),
             key: "k".into(),
             payload: "{}".into(),
+            trace: None,
         };
         pool.publish(&message).await.unwrap();
     }

@@ -7,7 +7,9 @@
 
 mod cluster;
 mod events;
+mod kafka;
 mod openai;
 mod outbound;
 mod postgres;
 mod server;
+mod services;

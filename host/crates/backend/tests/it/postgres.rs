@@ -163,6 +163,7 @@ async fn a_transaction_takes_effect_when_it_commits() {
         topic: "t".into(),
         key: "k".into(),
         payload: "{}".into(),
+        trace: None,
     };
     let outbox = async || -> i64 {
         sqlx::query_scalar("select count(*) from lectern.outbox")
@@ -244,6 +245,7 @@ async fn one_component_cannot_reach_another_s_schema_or_the_host_s() {
         topic: "t".into(),
         key: "k".into(),
         payload: "{}".into(),
+        trace: None,
     };
     mallory.publish(&message).await.unwrap();
     let who: String = sqlx::query_scalar("select component from lectern.outbox")
@@ -264,6 +266,7 @@ async fn a_message_that_cannot_be_stored_is_refused() {
             topic: "t".into(),
             key: "k".into(),
             payload: payload.into(),
+            trace: None,
         };
         assert!(pool.publish(&message).await.is_err(), "{payload:.20}");
     }

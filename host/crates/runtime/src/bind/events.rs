@@ -70,6 +70,7 @@ fn to_host(message: wit::Message) -> Message {
         topic: message.topic,
         key: message.key,
         payload: message.payload,
+        trace: message.trace,
     }
 }
 

@@ -1,0 +1,34 @@
+-- Events carry the trace context of what published them, and each payload that is an object says its
+-- event's id and the version of its schema: what a consumer outside the platform reads in the topic.
+
+alter table lectern.outbox add column trace text;
+alter table lectern.inbox add column trace text;
+
+create function lectern.publish(topic text, key text, payload jsonb, trace text) returns uuid
+language plpgsql security definer set search_path = lectern, pg_temp as $$
+declare
+    id uuid := gen_random_uuid();
+    sent jsonb := payload;
+begin
+    if jsonb_typeof(payload) = 'object' then
+        sent := jsonb_build_object('schema_version', 1) || payload || jsonb_build_object('event_id', id);
+    end if;
+    -- Kafka's default limit for a message is 1,048,588 bytes, with its key, headers and batch.
+    if octet_length(sent::text) > 1000000 then
+        raise exception 'the payload exceeds 1,000,000 bytes' using errcode = 'program_limit_exceeded';
+    end if;
+    insert into lectern.outbox (event_id, component, topic, key, payload, trace)
+        select id, c.component, publish.topic, publish.key, sent, publish.trace
+        from lectern.components c where c.role_name = session_user
+        returning event_id into strict id;
+    perform pg_notify('lectern_outbox', '');
+    return id;
+end
+$$;
+revoke all on function lectern.publish(text, text, jsonb, text) from public;
+
+-- Hosts of the version before call it so.
+create or replace function lectern.publish(topic text, key text, payload jsonb) returns uuid
+language sql security definer set search_path = lectern, pg_temp as $$
+    select lectern.publish($1, $2, $3, null)
+$$;
