@@ -62,6 +62,14 @@ dist: setup components
 dev *ARGS: build
     target/release/lectern dev {{ ARGS }}
 
+# Starts the servers that a deployment has, native and on loopback; writes .lectern/services.env.
+services:
+    @deploy/services.sh start
+
+# Stops those servers; what is stored in them stays.
+services-stop:
+    @deploy/services.sh stop
+
 # Runs all tests: the domain natively, the contract suites, the platform through real wasm.
 test: setup components
     # The variables of a deployment are not the tests'.
