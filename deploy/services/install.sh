@@ -159,7 +159,7 @@ go_from_pypi() {
 build() {
     local program=$1 package=$2 folder
     [ ! -x "$program" ] || return 0
-    say "building ${package##*/} with Go; this takes some minutes: ${package%@*}"
+    say "building ${program##*/} with Go; this takes a minute or three"
     folder=$(mktemp -d "$BIN/build.XXXXXX")
     GOBIN=$folder GOFLAGS=-buildvcs=false GOTOOLCHAIN=local CGO_ENABLED=0 "$(go_bin)" install "$package" || return
     mv "$folder"/* "$program"
