@@ -1,5 +1,6 @@
 //! The products behind the capabilities, one file each. Nothing here knows WebAssembly.
 
+pub mod breaker;
 pub mod inbox;
 pub mod kafka;
 pub mod openai;

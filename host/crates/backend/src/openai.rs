@@ -18,6 +18,8 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout};
 use wire::{Part, Piece, Refused};
 
+use crate::breaker::{Breaker, Policy};
+
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long the first token may take, over all attempts.
 const FIRST_TOKEN: Duration = Duration::from_secs(30);
@@ -28,6 +30,11 @@ const CHECK: Duration = Duration::from_secs(5);
 /// OpenRouter's list takes about 1 MiB.
 const MAX_MODELS: usize = 16 << 20;
 const MAX_ERROR: usize = 64 << 10;
+/// Each failure is the end of several attempts, for which somebody waited up to [`FIRST_TOKEN`].
+const BREAKER: Policy = Policy {
+    failures: 3,
+    cool_down: Duration::from_secs(15),
+};
 
 /// Which server, and which model there.
 #[derive(Clone)]
@@ -101,6 +108,7 @@ pub struct OpenAi {
     client: reqwest::Client,
     config: Config,
     first_token: Duration,
+    breaker: Breaker,
 }
 
 impl OpenAi {
@@ -118,6 +126,7 @@ impl OpenAi {
             client,
             config,
             first_token: FIRST_TOKEN,
+            breaker: Breaker::new(BREAKER),
         })
     }
 
@@ -175,13 +184,9 @@ impl OpenAi {
             deltas: deltas.boxed(),
         })
     }
-}
 
-#[async_trait]
-impl Llm for OpenAi {
-    async fn complete(&self, request: Request) -> Result<Completion, Error> {
-        let body = wire::request(&self.config, request);
-        let attempt = || self.attempt(&body);
+    async fn attempts(&self, body: &serde_json::Value) -> Result<Completion, Error> {
+        let attempt = || self.attempt(body);
         let backoff = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(300))
             .with_max_delay(LONGEST_DELAY)
@@ -203,6 +208,23 @@ impl Llm for OpenAi {
             Ok(answered) => answered.map_err(|refused| refused.error),
             Err(_) => Err(Error::Timeout),
         }
+    }
+}
+
+#[async_trait]
+impl Llm for OpenAi {
+    async fn complete(&self, request: Request) -> Result<Completion, Error> {
+        let permit = self.breaker.admit().ok_or_else(|| {
+            Error::Unavailable("the server did not answer lately; it is asked again soon".into())
+        })?;
+        let body = wire::request(&self.config, request);
+        let answered = self.attempts(&body).await;
+        match &answered {
+            Err(Error::Timeout | Error::Unavailable(_)) => permit.failed(),
+            // A refusal is an answer.
+            Ok(_) | Err(_) => permit.succeeded(),
+        }
+        answered
     }
 }
 

@@ -229,6 +229,24 @@ async fn an_empty_answer_is_unavailable_after_its_retries() {
 }
 
 #[tokio::test]
+async fn a_server_that_fails_again_and_again_is_left_alone() {
+    let (llm, asked) = serve(vec![Script(200, SSE, vec!["data: {\"choices\":null}\n\n"])]).await;
+    for times in [3, 6, 9, 9, 9] {
+        assert!(matches!(ask(&llm).await, Err(Error::Unavailable(_))));
+        assert_eq!(asked.times(), times);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_what_it_is_asked_is_asked_again() {
+    let (llm, asked) = serve(vec![Script(400, "application/json", vec!["{}"])]).await;
+    for times in 1..6 {
+        assert!(matches!(ask(&llm).await, Err(Error::Invalid(_))));
+        assert_eq!(asked.times(), times);
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_refuses_connections_is_tried_again() {
     let unused = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (mut config, _) = serve_config(vec![]).await;
