@@ -7,6 +7,7 @@ pub mod openai;
 pub mod outbound;
 pub mod outbox;
 pub mod postgres;
+pub mod redis;
 pub mod revisions;
 
 /// A named point where the fault tests kill the host: aborts on the spot, as SIGKILL would, where

@@ -8,8 +8,10 @@
 mod cluster;
 mod events;
 mod kafka;
+mod missing;
 mod openai;
 mod outbound;
 mod postgres;
+mod redis;
 mod server;
 mod services;
