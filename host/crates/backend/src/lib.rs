@@ -1,6 +1,7 @@
 //! The products behind the capabilities, one file each. Nothing here knows WebAssembly.
 
 pub mod breaker;
+pub mod flite;
 pub mod inbox;
 pub mod kafka;
 pub mod openai;
