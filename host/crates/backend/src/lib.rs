@@ -1,15 +1,20 @@
 //! The products behind the capabilities, one file each. Nothing here knows WebAssembly.
 
 pub mod breaker;
+pub mod engine_command;
 pub mod flite;
 pub mod inbox;
 pub mod kafka;
+pub mod jobs;
 pub mod openai;
 pub mod outbound;
 pub mod outbox;
 pub mod postgres;
+mod program;
 pub mod redis;
 pub mod revisions;
+mod scratch;
+pub mod tesseract;
 
 /// A named point where the fault tests kill the host: aborts on the spot, as SIGKILL would, where
 /// `FAILPOINTS` says so. Compiled out without the feature `failpoints`.

@@ -6,6 +6,7 @@
 )]
 
 mod cluster;
+mod engine_command;
 mod events;
 mod kafka;
 mod missing;
@@ -15,3 +16,5 @@ mod postgres;
 mod redis;
 mod server;
 mod services;
+mod shelf;
+mod tesseract;

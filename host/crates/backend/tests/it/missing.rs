@@ -7,3 +7,16 @@ pub(crate) fn is_missing(what: &str) {
     assert!(!ci, "{what} is missing, and CI has to have it");
     eprintln!("NOT TESTED: {what} is missing");
 }
+
+/// Whether all of the programs are in PATH.
+#[track_caller]
+pub(crate) fn has(programs: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<_> = std::env::split_paths(&path).collect();
+    let there = |program: &&str| folders.iter().any(|folder| folder.join(program).is_file());
+    match programs.iter().find(|program| !there(program)) {
+        Some(program) => is_missing(program),
+        None => return true,
+    }
+    false
+}

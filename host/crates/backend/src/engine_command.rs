@@ -1,0 +1,349 @@
+//! Transcription by a program of the machine's: whisper.cpp, pocketsphinx, whatever prints what it
+//! hears.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use capability::blobs::{self, Blobs};
+use capability::transcription::{Error, MediaFormat, Request, State, Transcript, Transcription};
+use tokio::io::AsyncReadExt;
+
+use crate::jobs::{Full, Jobs, Room, Standing};
+use crate::program::{self, Limits, Program, words};
+use crate::scratch::Scratch;
+
+/// Bytes of a recording: Transcribe's limit.
+pub const MAX_AUDIO: u64 = 2 << 30;
+/// Bytes of text: four hours of speech are a tenth of it.
+const MAX_TEXT: usize = 4 << 20;
+/// Of a recording converted: nine hours.
+const MAX_CONVERTED: u64 = 1 << 30;
+
+/// Which program, and how much of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The program and its arguments, quoted as for a shell, which it is not given to. `{input}` is
+    /// the recording's path; `{language}` the language's code without a region, as in `en`, or `auto`:
+    /// `whisper-cli -m ggml-base.bin -np -nt -l {language} -f {input}`.
+    pub command: String,
+    /// Recordings at once, and waiting.
+    pub room: Room,
+    /// One recording may take so long.
+    pub timeout: Duration,
+    /// Bytes of address space.
+    pub memory: u64,
+}
+
+impl Config {
+    /// One recording at a time, for ten minutes and in 4 GiB at most; a hundred wait.
+    pub fn new(command: String) -> Self {
+        Self {
+            command,
+            room: Room {
+                places: 1,
+                queue: 100,
+            },
+            timeout: Duration::from_secs(600),
+            memory: 4 << 30,
+        }
+    }
+}
+
+/// Why a command is none.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum CommandError {
+    /// A quote that is not closed, or nothing at all.
+    #[error("LECTERN_STT_COMMAND is no command")]
+    Syntax,
+    /// It would be told nothing.
+    #[error("LECTERN_STT_COMMAND has no `{{input}}`, where the recording's path goes")]
+    NoInput,
+    /// Not in PATH.
+    #[error("LECTERN_STT_COMMAND names `{0}`, which is not installed")]
+    NotInstalled(String),
+}
+
+/// A program that prints what it hears.
+pub struct EngineCommand {
+    jobs: Jobs<Transcript>,
+    engine: Arc<Engine>,
+}
+
+struct Engine {
+    config: Config,
+    blobs: Arc<dyn Blobs>,
+    name: String,
+    path: PathBuf,
+    arguments: Vec<String>,
+    ffmpeg: Option<PathBuf>,
+}
+
+impl EngineCommand {
+    /// Reads recordings from `blobs`. Other recordings than WAV of 16 kHz want `ffmpeg` in PATH.
+    pub fn new(config: Config, blobs: Arc<dyn Blobs>) -> Result<Self, CommandError> {
+        let words = shlex::split(&config.command).ok_or(CommandError::Syntax)?;
+        let (program, arguments) = words.split_first().ok_or(CommandError::Syntax)?;
+        if !arguments.iter().any(|word| word.contains("{input}")) {
+            return Err(CommandError::NoInput);
+        }
+        let path = program::find(program);
+        let path = path.ok_or_else(|| CommandError::NotInstalled(program.clone()))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let engine = Engine {
+            name: name.into_owned(),
+            arguments: arguments.to_vec(),
+            ffmpeg: program::find("ffmpeg"),
+            path,
+            blobs,
+            config,
+        };
+        Ok(Self {
+            jobs: Jobs::new(engine.config.room),
+            engine: Arc::new(engine),
+        })
+    }
+
+    /// Whether recordings of any format can be read.
+    pub fn converts(&self) -> bool {
+        self.engine.ffmpeg.is_some()
+    }
+}
+
+#[async_trait]
+impl Transcription for EngineCommand {
+    async fn start(&self, job: &str, request: &Request) -> Result<(), Error> {
+        if self.jobs.has(job) {
+            return Ok(());
+        }
+        language(request)?;
+        let stat = self.engine.blobs.head(&request.audio).await;
+        if stat.map_err(audio_failed)?.size > MAX_AUDIO {
+            return Err(Error::Invalid(format!("more than {MAX_AUDIO} bytes")));
+        }
+        let (engine, request) = (self.engine.clone(), request.clone());
+        let work = async move { engine.transcribe(&request).await };
+        let started = self.jobs.start(job, work);
+        started.map_err(|Full| Error::QuotaExceeded)
+    }
+
+    async fn poll(&self, job: &str) -> Result<State, Error> {
+        state(self.jobs.poll(job))
+    }
+
+    async fn forget(&self, job: &str) -> Result<(), Error> {
+        self.jobs.forget(job);
+        Ok(())
+    }
+}
+
+pub(crate) fn state(standing: Option<Standing<Transcript>>) -> Result<State, Error> {
+    Ok(match standing.ok_or(Error::NotFound)? {
+        Standing::Running => State::Running,
+        Standing::Done(transcript) => State::Done(transcript),
+        Standing::Failed(reason) => State::Failed(reason),
+    })
+}
+
+pub(crate) fn audio_failed(error: blobs::Error) -> Error {
+    match error {
+        blobs::Error::NotFound | blobs::Error::AccessDenied => Error::NoAudio,
+        blobs::Error::Timeout => Error::Timeout,
+        blobs::Error::TooLarge { .. } | blobs::Error::Corrupt | blobs::Error::Invalid(_) => {
+            Error::Invalid(error.to_string())
+        }
+        blobs::Error::Unavailable(_) | blobs::Error::QuotaExceeded => {
+            Error::Unavailable(error.to_string())
+        }
+    }
+}
+
+/// ISO 639, as in `en`. Checked, as it becomes an argument.
+pub(crate) fn language(request: &Request) -> Result<Option<String>, Error> {
+    let Some(code) = &request.language_code else {
+        return Ok(None);
+    };
+    let language = code.split('-').next().unwrap_or_default();
+    if matches!(language.len(), 2..=8) && language.bytes().all(|b| b.is_ascii_alphabetic()) {
+        Ok(Some(language.to_ascii_lowercase()))
+    } else {
+        Err(Error::Invalid("a language is such as `en-US`".into()))
+    }
+}
+
+impl Engine {
+    /// An error is the reason that the job fails for.
+    async fn transcribe(&self, request: &Request) -> Result<Transcript, String> {
+        let scratch = Scratch::new().map_err(|e| e.to_string())?;
+        let name = format!("input.{}", request.format.as_str());
+        let copied = scratch.copy(&*self.blobs, &request.audio, &name, MAX_AUDIO);
+        let input = copied.await.map_err(|e| e.to_string())?;
+        let input = self.converted(&scratch, input, request.format).await?;
+        let language = language(request).map_err(|e| e.to_string())?;
+        let language = language.as_deref().unwrap_or("auto");
+        let argument = |word: &String| {
+            let word = word.replace("{language}", language);
+            OsString::from(word.replace("{input}", &input.to_string_lossy()))
+        };
+        let arguments = self.arguments.iter().map(argument).collect();
+        let printed = self.run(&self.path, arguments, &scratch).await?;
+        Ok(Transcript {
+            text: text(&printed),
+            confidence: None,
+            language_code: request.language_code.clone(),
+            words: vec![],
+            engine: self.name.clone(),
+        })
+    }
+
+    async fn converted(
+        &self,
+        scratch: &Scratch,
+        input: PathBuf,
+        format: MediaFormat,
+    ) -> Result<PathBuf, String> {
+        if format == MediaFormat::Wav && is_plain(&input).await {
+            return Ok(input);
+        }
+        let Some(ffmpeg) = &self.ffmpeg else {
+            return match format {
+                MediaFormat::Wav => Ok(input),
+                other => Err(format!(
+                    "{} wants ffmpeg, which is not installed",
+                    other.as_str()
+                )),
+            };
+        };
+        let output = scratch.path().join("audio.wav");
+        // The format as it was told, and files alone: a playlist may name any file and any server.
+        let mut arguments = words([
+            "-nostdin",
+            "-v",
+            "error",
+            "-protocol_whitelist",
+            "file",
+            "-f",
+            demuxer(format),
+            "-i",
+        ]);
+        arguments.push(input.into());
+        arguments.extend(words([
+            "-vn",
+            "-ac",
+            "1",
+            "-ar",
+            "16000",
+            "-c:a",
+            "pcm_s16le",
+        ]));
+        arguments.extend(words(["-map_metadata", "-1", "-f", "wav"]));
+        arguments.push(output.clone().into());
+        self.run(ffmpeg, arguments, scratch).await?;
+        Ok(output)
+    }
+
+    async fn run(
+        &self,
+        path: &Path,
+        arguments: Vec<OsString>,
+        scratch: &Scratch,
+    ) -> Result<Vec<u8>, String> {
+        let program = Program {
+            path,
+            arguments,
+            input: None,
+            folder: scratch.path(),
+            limits: Limits {
+                memory: self.config.memory,
+                time: self.config.timeout,
+                output: MAX_TEXT,
+                file: MAX_CONVERTED,
+            },
+        };
+        program.run().await.map_err(|e| e.to_string())
+    }
+}
+
+/// ffmpeg's name of it.
+fn demuxer(format: MediaFormat) -> &'static str {
+    match format {
+        MediaFormat::Amr => "amr",
+        MediaFormat::Flac => "flac",
+        MediaFormat::M4a | MediaFormat::Mp4 => "mov",
+        MediaFormat::Mp3 => "mp3",
+        MediaFormat::Ogg => "ogg",
+        MediaFormat::Wav => "wav",
+        MediaFormat::Webm => "matroska",
+    }
+}
+
+/// Whether it is WAV as engines want it: PCM of 16 bits, one channel, 16 kHz.
+/// <http://soundfile.sapp.org/doc/WaveFormat/>
+async fn is_plain(path: &Path) -> bool {
+    let mut head = [0; 36];
+    let read = async {
+        let mut file = tokio::fs::File::open(path).await?;
+        file.read_exact(&mut head).await
+    };
+    let as_wanted = |head: &[u8; 36]| {
+        head.starts_with(b"RIFF")
+            && &head[8..16] == b"WAVEfmt "
+            && head[20..24] == [1, 0, 1, 0]
+            && head[24..28] == 16_000_u32.to_le_bytes()
+            && head[34..36] == [16, 0]
+    };
+    read.await.is_ok() && as_wanted(&head)
+}
+
+/// What was printed as one line, without U+0000, which no PostgreSQL text takes.
+fn text(printed: &[u8]) -> String {
+    let printed = String::from_utf8_lossy(printed).replace('\0', "");
+    printed.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use capability::blobs::local::LocalBlobs;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_that_cannot_work_is_refused_at_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Arc::new(LocalBlobs::open(folder.path()).await.unwrap());
+        let new =
+            |command: &str| EngineCommand::new(Config::new(command.into()), blobs.clone()).err();
+        assert_eq!(new(""), Some(CommandError::Syntax));
+        assert_eq!(new("cat \"{input}"), Some(CommandError::Syntax));
+        assert_eq!(new("cat"), Some(CommandError::NoInput));
+        let missing = CommandError::NotInstalled("no-such-engine".into());
+        assert_eq!(new("no-such-engine {input}"), Some(missing));
+        assert_eq!(new("cat '{input}'"), None);
+    }
+
+    #[test]
+    fn a_language_that_could_be_an_option_is_refused() {
+        let of = |code: Option<&str>| {
+            language(&Request {
+                audio: blobs::Key::parse("a").unwrap(),
+                format: MediaFormat::Wav,
+                language_code: code.map(ToOwned::to_owned),
+                speakers: None,
+                vocabulary: vec![],
+            })
+        };
+        assert_eq!(of(None), Ok(None));
+        assert_eq!(of(Some("en-US")), Ok(Some("en".into())));
+        for bad in ["--help", "", "e", "en;ls", "../en"] {
+            assert!(of(Some(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_becomes_one_line() {
+        assert_eq!(text(b" hello\n\0 world \xff\n"), "hello world \u{fffd}");
+        assert_eq!(text(b"\n"), "");
+    }
+}
