@@ -7,6 +7,7 @@ pub mod inbox;
 pub mod kafka;
 pub mod jobs;
 pub mod openai;
+pub mod openai_transcription;
 pub mod outbound;
 pub mod outbox;
 pub mod postgres;

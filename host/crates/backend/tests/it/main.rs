@@ -11,6 +11,7 @@ mod events;
 mod kafka;
 mod missing;
 mod openai;
+mod openai_transcription;
 mod outbound;
 mod postgres;
 mod redis;

@@ -1,0 +1,171 @@
+//! Transcription by any server that speaks OpenAI's: OpenAI, speaches, LocalAI, whisper.cpp's server.
+//! <https://platform.openai.com/docs/api-reference/audio/createTranscription>
+
+mod wire;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use capability::blobs::Blobs;
+use capability::transcription::{Error, Request, State, Transcript, Transcription};
+use futures::StreamExt;
+use reqwest::multipart::{Form, Part};
+use reqwest::{Body, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::engine_command::{MAX_AUDIO, audio_failed, language, state};
+use crate::jobs::{Full, Jobs, Room};
+
+const CONNECT: Duration = Duration::from_secs(5);
+/// Of an answer with the times of four hours of words.
+const MAX_ANSWER: usize = 16 << 20;
+/// Of the words to expect, in bytes: Whisper reads 224 tokens of a prompt.
+const MAX_PROMPT: usize = 800;
+
+/// Which server, and which model there.
+#[derive(Clone)]
+pub struct Config {
+    /// Up to and with `/v1`. May hold a credential.
+    pub base_url: String,
+    /// `None` for a server that wants none.
+    pub key: Option<SecretString>,
+    /// As the server names it, as in `whisper-1`.
+    pub model: String,
+    /// Recordings at once, and waiting.
+    pub room: Room,
+    /// One recording may take so long, its upload included.
+    pub timeout: Duration,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("model", &self.model)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server that speaks OpenAI's transcriptions; the jobs are the host's own.
+pub struct OpenAiTranscription {
+    jobs: Jobs<Transcript>,
+    server: Arc<Server>,
+}
+
+struct Server {
+    client: reqwest::Client,
+    config: Config,
+    blobs: Arc<dyn Blobs>,
+}
+
+impl OpenAiTranscription {
+    /// Reads recordings from `blobs`. Fails where the system has no TLS roots.
+    pub fn new(config: Config, blobs: Arc<dyn Blobs>) -> Result<Self, Error> {
+        let client = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .timeout(config.timeout)
+            // The key goes to the configured server and to nobody it points at.
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|e| Error::Unavailable(e.to_string()))?;
+        Ok(Self {
+            jobs: Jobs::new(config.room),
+            server: Arc::new(Server {
+                client,
+                config,
+                blobs,
+            }),
+        })
+    }
+}
+
+#[async_trait]
+impl Transcription for OpenAiTranscription {
+    async fn start(&self, job: &str, request: &Request) -> Result<(), Error> {
+        if self.jobs.has(job) {
+            return Ok(());
+        }
+        language(request)?;
+        let stat = self.server.blobs.head(&request.audio).await;
+        if stat.map_err(audio_failed)?.size > MAX_AUDIO {
+            return Err(Error::Invalid(format!("more than {MAX_AUDIO} bytes")));
+        }
+        let (server, request) = (self.server.clone(), request.clone());
+        let work = async move { server.transcribe(&request).await };
+        let started = self.jobs.start(job, work);
+        started.map_err(|Full| Error::QuotaExceeded)
+    }
+
+    async fn poll(&self, job: &str) -> Result<State, Error> {
+        state(self.jobs.poll(job))
+    }
+
+    async fn forget(&self, job: &str) -> Result<(), Error> {
+        self.jobs.forget(job);
+        Ok(())
+    }
+}
+
+impl Server {
+    /// With the words' times where the server has them, else without. An error is the reason that the
+    /// job fails for.
+    async fn transcribe(&self, request: &Request) -> Result<Transcript, String> {
+        let timed = self.ask(request, "verbose_json").await?;
+        let (status, body) = match timed {
+            (StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY, _) => {
+                self.ask(request, "json").await?
+            }
+            answered => answered,
+        };
+        if !status.is_success() {
+            return Err(wire::refused(status.as_u16(), &body));
+        }
+        wire::transcript(&body, request, &self.config.model)
+    }
+
+    async fn ask(&self, request: &Request, form: &str) -> Result<(StatusCode, Vec<u8>), String> {
+        let base = self.config.base_url.trim_end_matches('/');
+        let mut sending = self
+            .client
+            .post(format!("{base}/audio/transcriptions"))
+            .multipart(self.form(request, form).await?);
+        if let Some(key) = &self.config.key {
+            sending = sending.bearer_auth(key.expose_secret());
+        }
+        let response = sending.send().await.map_err(|e| wire::failed(&e))?;
+        let status = response.status();
+        let mut body = Vec::new();
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            body.extend_from_slice(&chunk.map_err(|e| wire::failed(&e))?);
+            if body.len() > MAX_ANSWER {
+                return Err(format!("the answer exceeds {MAX_ANSWER} bytes"));
+            }
+        }
+        Ok((status, body))
+    }
+
+    async fn form(&self, request: &Request, form: &str) -> Result<Form, String> {
+        let audio = self.blobs.get(&request.audio, 0, None).await;
+        let (stat, audio) = audio.map_err(|e| e.to_string())?;
+        let name = format!("audio.{}", request.format.as_str());
+        let file = Part::stream_with_length(Body::wrap_stream(audio), stat.size).file_name(name);
+        let mut all = Form::new()
+            .text("model", self.config.model.clone())
+            .text("response_format", form.to_owned());
+        if form == "verbose_json" {
+            all = all.text("timestamp_granularities[]", "word");
+        }
+        if let Some(language) = language(request).map_err(|e| e.to_string())? {
+            all = all.text("language", language);
+        }
+        if !request.vocabulary.is_empty() {
+            let mut prompt = request.vocabulary.join(", ");
+            prompt.truncate(prompt.floor_char_boundary(MAX_PROMPT));
+            all = all.text("prompt", prompt);
+        }
+        // Last: servers that read as it comes know by then what to do with it.
+        Ok(all.part("file", file))
+    }
+}
