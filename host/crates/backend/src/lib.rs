@@ -1,21 +1,26 @@
 //! The products behind the capabilities, one file each. Nothing here knows WebAssembly.
 
+pub mod aws;
 pub mod breaker;
 pub mod engine_command;
 pub mod flite;
 pub mod inbox;
-pub mod kafka;
 pub mod jobs;
+pub mod kafka;
 pub mod openai;
 pub mod openai_transcription;
 pub mod outbound;
 pub mod outbox;
+pub mod polly;
 pub mod postgres;
 mod program;
 pub mod redis;
 pub mod revisions;
+pub mod s3;
 mod scratch;
 pub mod tesseract;
+pub mod textract;
+pub mod transcribe;
 
 /// A named point where the fault tests kill the host: aborts on the spot, as SIGKILL would, where
 /// `FAILPOINTS` says so. Compiled out without the feature `failpoints`.

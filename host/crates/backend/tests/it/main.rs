@@ -5,6 +5,7 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
+mod amazon;
 mod cluster;
 mod engine_command;
 mod events;
@@ -13,9 +14,13 @@ mod missing;
 mod openai;
 mod openai_transcription;
 mod outbound;
+mod polly;
 mod postgres;
 mod redis;
+mod s3;
 mod server;
 mod services;
 mod shelf;
 mod tesseract;
+mod textract;
+mod transcribe;

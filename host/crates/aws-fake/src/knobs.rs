@@ -1,0 +1,121 @@
+//! What a test may turn.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use crate::locked;
+
+/// What goes wrong with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// HTTP 400 and `ThrottlingException`. Nothing is done.
+    Throttle,
+    /// HTTP 500. Nothing is done.
+    Fail,
+    /// It is done, and the connection is closed without an answer.
+    Lose,
+}
+
+/// How long a job takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// So many looks find it unfinished.
+    Looks(u32),
+    /// From its start.
+    Time(Duration),
+}
+
+/// How far a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Queued,
+    Running,
+    Ended,
+}
+
+/// What one job has lived through.
+pub(crate) struct Clock {
+    started: Instant,
+    looks: u32,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self {
+            started: Instant::now(),
+            looks: 0,
+        }
+    }
+
+    /// A look at the job, which is what moves it on where the pace counts looks.
+    pub(crate) fn look(&mut self, pace: Pace) -> Stage {
+        self.looks += 1;
+        let (ended, queued) = match pace {
+            Pace::Looks(most) => (self.looks > most, self.looks == 1),
+            Pace::Time(whole) => {
+                let passed = self.started.elapsed();
+                (passed >= whole, passed < whole / 3)
+            }
+        };
+        match (ended, queued) {
+            (true, _) => Stage::Ended,
+            (false, true) => Stage::Queued,
+            (false, false) => Stage::Running,
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) latency: Duration,
+    pub(crate) pace: Pace,
+    pub(crate) failure: Option<String>,
+    pub(crate) spoiled: Vec<u32>,
+    pub(crate) blocks: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            latency: Duration::ZERO,
+            pace: Pace::Looks(2),
+            failure: None,
+            spoiled: vec![],
+            blocks: 1_000,
+        }
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Knobs {
+    settings: Mutex<Settings>,
+    troubles: Mutex<HashMap<String, VecDeque<Trouble>>>,
+    calls: Mutex<HashMap<String, usize>>,
+}
+
+impl Knobs {
+    pub(crate) fn settings(&self) -> Settings {
+        locked(&self.settings).clone()
+    }
+
+    pub(crate) fn set(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut locked(&self.settings));
+    }
+
+    pub(crate) fn trouble(&self, operation: &str, trouble: Trouble, times: usize) {
+        let mut troubles = locked(&self.troubles);
+        let queue = troubles.entry(operation.to_owned()).or_default();
+        queue.extend(std::iter::repeat_n(trouble, times));
+    }
+
+    /// Counts the call, and says what goes wrong with it.
+    pub(crate) fn called(&self, operation: &str) -> Option<Trouble> {
+        *locked(&self.calls).entry(operation.to_owned()).or_default() += 1;
+        locked(&self.troubles).get_mut(operation)?.pop_front()
+    }
+
+    pub(crate) fn calls(&self, operation: &str) -> usize {
+        locked(&self.calls).get(operation).copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,57 @@
+//! Sound of the right length and form, if not of the right sense.
+
+use std::f64::consts::TAU;
+
+/// A calm reader's pace.
+pub(super) const MS_A_CHARACTER: usize = 60;
+/// Hertz of the tone.
+const TONE: f64 = 440.0;
+
+/// A tone in 16-bit samples without a header.
+pub(super) fn pcm(characters: usize, rate: u32) -> Vec<u8> {
+    let samples = characters * MS_A_CHARACTER * rate as usize / 1_000;
+    let sample = |at: usize| {
+        let phase = at as f64 * TONE * TAU / f64::from(rate);
+        (phase.sin() * 8_000.0) as i16
+    };
+    (0..samples)
+        .flat_map(|at| sample(at).to_le_bytes())
+        .collect()
+}
+
+/// Frames of silence, which any decoder takes: side information of zeros is of no samples.
+pub(super) fn mp3(characters: usize, rate: u32) -> Vec<u8> {
+    // Version, index of the rate, samples a frame, bits a second and their index.
+    let (version, index, samples, bits, bits_index): (u8, u8, usize, usize, u8) = match rate {
+        8_000 => (0b00, 2, 576, 24_000, 3),
+        16_000 => (0b10, 2, 576, 48_000, 6),
+        22_050 => (0b10, 0, 576, 48_000, 6),
+        24_000 => (0b10, 1, 576, 48_000, 6),
+        44_100 => (0b11, 0, 1_152, 64_000, 5),
+        _ => (0b11, 1, 1_152, 64_000, 5),
+    };
+    let length = samples / 8 * bits / rate as usize;
+    let mut frame = vec![0; length];
+    frame[0] = 0xFF;
+    // Sync, version, layer III, no checksum; then bits and rate; then one channel.
+    frame[1] = 0b1110_0011 | version << 3;
+    frame[2] = bits_index << 4 | index << 2;
+    frame[3] = 0b1100_0000;
+    let frames = characters * MS_A_CHARACTER * rate as usize / 1_000 / samples + 1;
+    frame.repeat(frames)
+}
+
+/// A page of Ogg that announces Vorbis, and bytes as long as the text after it.
+pub(super) fn ogg(characters: usize, rate: u32) -> Vec<u8> {
+    let mut vorbis = vec![1];
+    vorbis.extend(b"vorbis\0\0\0\0\x01");
+    vorbis.extend(rate.to_le_bytes());
+    vorbis.extend([0; 12]);
+    vorbis.extend([0xB8, 1]);
+    let mut page = b"OggS\0\x02".to_vec();
+    page.extend([0; 20]);
+    page.extend([1, vorbis.len() as u8]);
+    page.extend(vorbis);
+    page.extend(vec![0; characters * MS_A_CHARACTER * 4]);
+    page
+}

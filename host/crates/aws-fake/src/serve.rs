@@ -1,0 +1,144 @@
+//! From a connection to a service: what was called, whether it may be, and what goes wrong with it.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::knobs::Trouble;
+use crate::refusal::{Protocol, Refusal};
+use crate::{World, polly, signature, textract, transcribe};
+
+/// More than any service takes.
+const MAX_BODY: usize = 64 << 20;
+
+/// One call, read whole.
+pub(crate) struct Call {
+    pub(crate) parts: Parts,
+    pub(crate) body: Bytes,
+    pub(crate) operation: String,
+    protocol: Protocol,
+}
+
+impl Call {
+    fn new(parts: Parts, body: Bytes) -> Self {
+        let path = parts.uri.path();
+        let target = parts.headers.get("x-amz-target");
+        let target = target.and_then(|target| target.to_str().ok());
+        let (operation, protocol) = match (&parts.method, path, target) {
+            (&Method::POST, "/", Some(target)) => (target, Protocol::AwsJson),
+            (&Method::POST, "/v1/speech", _) => ("SynthesizeSpeech", Protocol::RestJson),
+            (&Method::GET, "/v1/voices", _) => ("DescribeVoices", Protocol::RestJson),
+            (&Method::HEAD, _, _) => ("HeadObject", Protocol::Head),
+            (&Method::GET, path, _) if path.starts_with(transcribe::RESULTS) => {
+                ("GetTranscript", Protocol::RestJson)
+            }
+            _ => ("", Protocol::RestJson),
+        };
+        // `Transcribe.GetTranscriptionJob`, `Textract.GetDocumentTextDetection`.
+        let operation = operation.rsplit('.').next().unwrap_or_default().to_owned();
+        Self {
+            parts,
+            body,
+            operation,
+            protocol,
+        }
+    }
+
+    /// A transcript's address is its own permission.
+    fn needs_signature(&self) -> bool {
+        self.operation != "GetTranscript"
+    }
+}
+
+/// Accepts until it is aborted.
+pub(crate) async fn serve(listener: TcpListener, world: Arc<World>) {
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        connections.spawn(connection(stream, world.clone()));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn connection(stream: TcpStream, world: Arc<World>) {
+    let service = service_fn(|request| answer(world.clone(), request));
+    // A client that leaves is none of a fake's concern.
+    let _ = Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+/// An error closes the connection.
+async fn answer(world: Arc<World>, request: http::Request<Incoming>) -> io::Result<Response> {
+    let (parts, body) = request.into_parts();
+    let body = Limited::new(body, MAX_BODY).collect().await;
+    let body = body.map_err(io::Error::other)?.to_bytes();
+    let call = Call::new(parts, body);
+    let trouble = world.knobs.called(&call.operation);
+    tokio::time::sleep(world.knobs.settings().latency).await;
+    let response = respond(&world, &call, trouble);
+    if trouble == Some(Trouble::Lose) {
+        return Err(io::Error::other("the answer is lost"));
+    }
+    Ok(response.unwrap_or_else(|refusal| refusal.respond(call.protocol)))
+}
+
+fn respond(world: &World, call: &Call, trouble: Option<Trouble>) -> Result<Response, Refusal> {
+    if call.needs_signature() {
+        signature::check(&call.parts, &call.body)?;
+    }
+    match trouble {
+        Some(Trouble::Throttle) => Err(Refusal::caller("ThrottlingException", "Rate exceeded")),
+        Some(Trouble::Fail) => Err(Refusal::fault("InternalFailure")),
+        Some(Trouble::Lose) | None => act(world, call),
+    }
+}
+
+fn act(world: &World, call: &Call) -> Result<Response, Refusal> {
+    match call.operation.as_str() {
+        "SynthesizeSpeech" => polly::speak(&call.body),
+        "DescribeVoices" => polly::voices(call.parts.uri.query().unwrap_or_default()),
+        "StartTranscriptionJob" => transcribe::start(world, &call.body),
+        "GetTranscriptionJob" => transcribe::get(world, &call.body),
+        "DeleteTranscriptionJob" => transcribe::delete(world, &call.body),
+        "CreateVocabulary" => transcribe::create_vocabulary(world, &call.body),
+        "GetVocabulary" => transcribe::get_vocabulary(world, &call.body),
+        "DeleteVocabulary" => transcribe::delete_vocabulary(world, &call.body),
+        "GetTranscript" => transcribe::transcript(world, call.parts.uri.path()),
+        "DetectDocumentText" => textract::detect(world, &call.body),
+        "StartDocumentTextDetection" => textract::start(world, &call.body),
+        "GetDocumentTextDetection" => textract::get(world, &call.body),
+        "HeadObject" => Ok(head(world, call.parts.uri.path())),
+        _ => Err(Refusal::not_found("UnknownOperationException", "")),
+    }
+}
+
+fn head(world: &World, path: &str) -> Response {
+    let uri = format!("s3:/{path}");
+    match world.object(&uri) {
+        None => StatusCode::NOT_FOUND.into_response(),
+        Some(_) => ([(header::CONTENT_LENGTH, "1")], Body::empty()).into_response(),
+    }
+}
+
+/// A JSON answer.
+pub(crate) fn json(value: &serde_json::Value) -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/x-amz-json-1.1")];
+    (kind, value.to_string()).into_response()
+}
+
+/// A request's JSON.
+pub(crate) fn parsed<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body)
+        .map_err(|e| Refusal::caller("SerializationException", e.to_string()))
+}
