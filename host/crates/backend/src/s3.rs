@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -123,6 +124,27 @@ pub enum CheckError {
     },
 }
 
+impl CheckError {
+    fn new(bucket: &str, failure: Failure) -> Self {
+        let bucket = bucket.to_owned();
+        match failure {
+            Failure::NoCredentials(why) => Self::NoCredentials(why),
+            Failure::Refused(code) => Self::Refused { bucket, code },
+            Failure::Service { status: 404, .. } => Self::NoSuchBucket { bucket },
+            Failure::Unreachable(why) => Self::Unreachable(why),
+            Failure::Timeout => Self::Unreachable("no answer in time".into()),
+            Failure::Throttled => Self::Failed {
+                bucket,
+                why: "it asks for fewer requests".into(),
+            },
+            Failure::Service { status, code, .. } => Self::Failed {
+                bucket,
+                why: format!("HTTP {status} {code}"),
+            },
+        }
+    }
+}
+
 /// Where an object is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Place {
@@ -161,7 +183,7 @@ impl S3Blobs {
     /// In those buckets. Where an endpoint is configured, a bucket is a part of the path and not of
     /// the host's name.
     pub fn new(aws: &Aws, buckets: Buckets) -> Self {
-        let config = aws_sdk_s3::config::Builder::from(&aws.sdk)
+        let config = Builder::from(&aws.sdk)
             .force_path_style(aws.sdk.endpoint_url().is_some())
             .build();
         Self {
@@ -219,7 +241,7 @@ impl S3Blobs {
     }
 
     /// Whether every bucket is there and the credentials are right: for health, so it asks each once
-    /// and waits 5 s at most.
+    /// or twice and waits 5 s for an answer.
     pub async fn check(&self) -> Result<(), CheckError> {
         let mut buckets = self.buckets.all().peekable();
         if buckets.peek().is_none() {
@@ -231,41 +253,41 @@ impl S3Blobs {
         Ok(())
     }
 
+    /// An answer to `HeadBucket` has no body that could say why, so where it is no good one, a list
+    /// of one object is asked for.
     async fn check_bucket(&self, bucket: &str) -> Result<(), CheckError> {
-        let soon = TimeoutConfig::builder()
-            .operation_timeout(CHECK)
-            .operation_attempt_timeout(CHECK)
-            .build();
-        let once = aws_sdk_s3::config::Builder::new()
-            .timeout_config(soon)
-            .retry_config(RetryConfig::disabled());
         let asked = self.client.head_bucket().bucket(bucket).customize();
-        let answer = asked.config_override(once).send().await;
-        let bucket = bucket.to_owned();
-        answer.map(drop).map_err(|e| match Failure::of(&e) {
-            Failure::NoCredentials(why) => CheckError::NoCredentials(why),
-            Failure::Refused(code) => CheckError::Refused { bucket, code },
-            Failure::Service { status: 404, .. } => CheckError::NoSuchBucket { bucket },
-            Failure::Unreachable(why) => CheckError::Unreachable(why),
-            Failure::Timeout => CheckError::Unreachable("no answer in time".into()),
-            Failure::Throttled => CheckError::Failed {
-                bucket,
-                why: "it asks for fewer requests".into(),
-            },
-            Failure::Service { status, code, .. } => CheckError::Failed {
-                bucket,
-                why: format!("HTTP {status} {code}"),
-            },
-        })
+        if asked.config_override(once()).send().await.is_ok() {
+            return Ok(());
+        }
+        let asked = self.client.list_objects_v2().bucket(bucket).max_keys(1);
+        let answer = asked.customize().config_override(once()).send().await;
+        answer
+            .map(drop)
+            .map_err(|e| CheckError::new(bucket, Failure::of(&e)))
     }
 
     async fn stat(&self, place: &Place) -> Result<Stat, Error> {
         let asked = self.client.head_object();
         let head = asked.bucket(&place.bucket).key(&place.name).send().await;
-        let size = head.map_err(|e| failed(&e))?.content_length();
+        let size = match head.map_err(|e| failed(&e)) {
+            Ok(head) => head.content_length(),
+            Err(Error::NotFound) => return self.missing(place).await,
+            Err(error) => return Err(error),
+        };
         Ok(Stat {
             size: positive(size)?,
         })
+    }
+
+    /// An answer to HEAD has no body, so a blob that is not there looks like a bucket that is not, and
+    /// with versitygw like a wrong key. An answer to GET tells them apart, before a component takes
+    /// its blob for lost.
+    async fn missing(&self, place: &Place) -> Result<Stat, Error> {
+        match self.read(place, 0, Some(1)).await? {
+            Some((stat, _)) => Ok(stat),
+            None => Err(Error::NotFound),
+        }
     }
 
     /// [`None`] where nothing is at `offset`.
@@ -289,6 +311,16 @@ impl S3Blobs {
             Err(e) => Err(failed(&e)),
         }
     }
+}
+
+/// For a health check: soon, and no second time.
+fn once() -> Builder {
+    let soon = TimeoutConfig::builder()
+        .operation_timeout(CHECK)
+        .operation_attempt_timeout(CHECK);
+    Builder::new()
+        .timeout_config(soon.build())
+        .retry_config(RetryConfig::disabled())
 }
 
 /// A header's value, where one is needed, or [`None`] where no byte is asked for.

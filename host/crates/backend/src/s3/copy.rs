@@ -9,7 +9,7 @@ use aws_sdk_s3::types::CompletedPart;
 use capability::blobs::Error;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::upload::Upload;
+use super::upload::{Calls, Upload};
 use super::{Place, Sizes, failed};
 
 /// S3 answers when all is copied, and 5 GiB take minutes.
@@ -56,12 +56,13 @@ async fn copy_parts(
     size: u64,
     part: u64,
 ) -> Result<(), Error> {
-    let upload = Upload::create(client.clone(), to.clone()).await?;
+    let upload = Upload::create(client.clone(), to.clone(), None).await?;
     let ranges = (0..size.div_ceil(part)).map(|at| (at * part, size.min((at + 1) * part) - 1));
     let copied = stream::iter((1..).zip(ranges))
         .map(|(number, (first, last))| {
             let range = format!("bytes={first}-{last}");
-            upload.copy_part(number, from, range)
+            let (calls, from) = (upload.calls.clone(), from.source());
+            upload.part(async move { calls.copy(number, from, range).await })
         })
         .buffered(IN_FLIGHT)
         .try_collect()
@@ -75,34 +76,25 @@ async fn copy_parts(
     }
 }
 
-impl Upload {
-    async fn copy_part(
-        &self,
-        number: i32,
-        from: &Place,
-        range: String,
-    ) -> Result<CompletedPart, Error> {
+impl Calls {
+    async fn copy(&self, number: i32, from: String, range: String) -> Result<CompletedPart, Error> {
         let asked = self.client.upload_part_copy().upload_id(&self.id);
         let copied = asked
             .bucket(&self.place.bucket)
             .key(&self.place.name)
             .part_number(number)
-            .copy_source(from.source())
+            .copy_source(from)
             .copy_source_range(range)
             .customize()
             .config_override(patient())
             .send()
             .await
             .map_err(|e| failed(&e))?;
-        let copied = copied.copy_part_result.unwrap_or_else(|| {
-            // Completing the upload refuses a part without a tag.
-            aws_sdk_s3::types::CopyPartResult::builder().build()
-        });
+        // Completing the upload refuses a part without a tag.
+        let tag = copied.copy_part_result.and_then(|copied| copied.e_tag);
         Ok(CompletedPart::builder()
             .part_number(number)
-            .set_e_tag(copied.e_tag)
-            .set_checksum_crc32(copied.checksum_crc32)
-            .set_checksum_crc64_nvme(copied.checksum_crc64_nvme)
+            .set_e_tag(tag)
             .build())
     }
 }

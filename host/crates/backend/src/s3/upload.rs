@@ -1,12 +1,15 @@
 //! All of a blob or nothing of it, in bounded memory: small ones by one request, others in parts that
 //! become an object at once or never.
 
+use std::sync::Arc;
+
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream as Body;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
 use capability::blobs::{ByteStream, Error};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
+use tokio_util::task::TaskTracker;
 
 use super::{Place, failed};
 
@@ -14,6 +17,9 @@ use super::{Place, failed};
 const MAX_PARTS: u64 = 10_000;
 /// So that no limit of a blob, however large, is a reason to take memory.
 const LARGEST_PART: usize = 64 << 20;
+/// Of each part, and so of the object. Said at the beginning, with each part and at the end, or the
+/// parts do not fit each other.
+const CHECKSUM: ChecksumAlgorithm = ChecksumAlgorithm::Crc32;
 /// Parts on their way at once.
 const IN_FLIGHT: usize = 2;
 
@@ -38,7 +44,7 @@ pub(super) async fn put(
     if source.ended && source.buffer.is_empty() {
         return put_whole(client, &place, first).await;
     }
-    let upload = Upload::create(client.clone(), place).await?;
+    let upload = Upload::create(client.clone(), place, Some(CHECKSUM)).await?;
     match upload.send(first, source).await {
         Ok((parts, size)) => upload.finish(parts).await.map(|()| size),
         Err(error) => {
@@ -107,31 +113,44 @@ impl Source {
 
 /// An upload that S3 keeps parts of until it is completed or aborted.
 pub(super) struct Upload {
+    pub(super) calls: Arc<Calls>,
+    /// Parts on their way.
+    parts: TaskTracker,
+    ended: bool,
+}
+
+/// What is asked of S3 for one upload.
+pub(super) struct Calls {
     pub(super) client: Client,
     pub(super) place: Place,
     pub(super) id: String,
-    ended: bool,
 }
 
 impl Upload {
     /// In a task of its own: a caller who leaves while it is created would leave it behind.
-    pub(super) async fn create(client: Client, place: Place) -> Result<Self, Error> {
+    pub(super) async fn create(
+        client: Client,
+        place: Place,
+        checksum: Option<ChecksumAlgorithm>,
+    ) -> Result<Self, Error> {
         let created = tokio::spawn(async move {
             let asked = client.create_multipart_upload();
             let asked = asked.bucket(&place.bucket).key(&place.name);
+            let asked = asked.set_checksum_algorithm(checksum);
             let created = asked.send().await.map_err(|e| failed(&e))?;
             let id = created.upload_id();
             let id = id.ok_or_else(|| Error::Unavailable("S3 names no upload".into()))?;
             Ok(Self {
-                id: id.to_owned(),
-                client,
-                place,
+                calls: Arc::new(Calls {
+                    id: id.to_owned(),
+                    client,
+                    place,
+                }),
+                parts: TaskTracker::new(),
                 ended: false,
             })
         });
-        created
-            .await
-            .map_err(|e| Error::Unavailable(e.to_string()))?
+        created.await.map_err(|e| lost(&e))?
     }
 
     /// All parts, two at once, and their bytes.
@@ -148,24 +167,88 @@ impl Upload {
         Ok((parts, sizes.iter().sum()))
     }
 
-    async fn send_part(&self, number: i32, part: Bytes) -> Result<(CompletedPart, u64), Error> {
-        let size = part.len() as u64;
+    async fn send_part(&self, number: i32, bytes: Bytes) -> Result<(CompletedPart, u64), Error> {
+        let size = bytes.len() as u64;
+        let calls = self.calls.clone();
+        let part = self.part(async move { calls.send(number, bytes).await });
+        Ok((part.await?, size))
+    }
+
+    /// In a task of its own: S3 may keep a part that arrives after the upload was aborted, so a part
+    /// on its way is waited for even when nobody wants it any more.
+    pub(super) async fn part<F>(&self, part: F) -> Result<CompletedPart, Error>
+    where
+        F: Future<Output = Result<CompletedPart, Error>> + Send + 'static,
+    {
+        self.parts.spawn(part).await.map_err(|e| lost(&e))?
+    }
+
+    /// Makes them the object, or nothing of them.
+    pub(super) async fn finish(mut self, parts: Vec<CompletedPart>) -> Result<(), Error> {
+        match self.calls.complete(parts).await {
+            Ok(()) => {
+                self.ended = true;
+                Ok(())
+            }
+            Err(error) => {
+                self.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// When the parts on their way have arrived.
+    pub(super) async fn abort(mut self) {
+        abort(self.calls.clone(), self.parts.clone()).await;
+        self.ended = true;
+    }
+}
+
+/// Whoever leaves in the middle leaves no parts behind.
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(abort(self.calls.clone(), self.parts.clone()));
+        }
+    }
+}
+
+/// Where it fails, the bucket's lifecycle rule does the rest.
+async fn abort(calls: Arc<Calls>, parts: TaskTracker) {
+    parts.close();
+    parts.wait().await;
+    let Calls { client, place, id } = &*calls;
+    let asked = client.abort_multipart_upload();
+    let asked = asked.bucket(&place.bucket).key(&place.name).upload_id(id);
+    if let Err(error) = asked.send().await.map_err(|e| failed(&e)) {
+        tracing::warn!(bucket = place.bucket, %error, "an upload could not be aborted");
+    }
+}
+
+fn lost(error: &tokio::task::JoinError) -> Error {
+    Error::Unavailable(error.to_string())
+}
+
+impl Calls {
+    async fn send(&self, number: i32, bytes: Bytes) -> Result<CompletedPart, Error> {
         let asked = self.client.upload_part().upload_id(&self.id);
         let sent = asked
             .bucket(&self.place.bucket)
             .key(&self.place.name)
             .part_number(number)
-            .body(Body::from(part))
+            .checksum_algorithm(CHECKSUM)
+            .body(Body::from(bytes))
             .send()
             .await
             .map_err(|e| failed(&e))?;
-        let part = CompletedPart::builder()
+        Ok(CompletedPart::builder()
             .part_number(number)
             .set_e_tag(sent.e_tag)
             .set_checksum_crc32(sent.checksum_crc32)
-            .set_checksum_crc64_nvme(sent.checksum_crc64_nvme)
-            .build();
-        Ok((part, size))
+            .build())
     }
 
     async fn complete(&self, parts: Vec<CompletedPart>) -> Result<(), Error> {
@@ -181,46 +264,5 @@ impl Upload {
             .send()
             .await;
         completed.map(drop).map_err(|e| failed(&e))
-    }
-
-    /// Makes them the object, or nothing of them.
-    pub(super) async fn finish(mut self, parts: Vec<CompletedPart>) -> Result<(), Error> {
-        match self.complete(parts).await {
-            Ok(()) => {
-                self.ended = true;
-                Ok(())
-            }
-            Err(error) => {
-                self.abort().await;
-                Err(error)
-            }
-        }
-    }
-
-    pub(super) async fn abort(mut self) {
-        abort(&self.client, &self.place, &self.id).await;
-        self.ended = true;
-    }
-}
-
-/// Whoever leaves in the middle leaves no parts behind.
-impl Drop for Upload {
-    fn drop(&mut self) {
-        if self.ended {
-            return;
-        }
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (client, place, id) = (self.client.clone(), self.place.clone(), self.id.clone());
-            runtime.spawn(async move { abort(&client, &place, &id).await });
-        }
-    }
-}
-
-/// Where it fails, the bucket's lifecycle rule does the rest.
-async fn abort(client: &Client, place: &Place, id: &str) {
-    let asked = client.abort_multipart_upload();
-    let asked = asked.bucket(&place.bucket).key(&place.name).upload_id(id);
-    if let Err(error) = asked.send().await.map_err(|e| failed(&e)) {
-        tracing::warn!(bucket = place.bucket, %error, "an upload could not be aborted");
     }
 }
