@@ -61,6 +61,9 @@ pub enum StartError {
     /// No language model where one is configured.
     #[error("the language model cannot be set up: {0}")]
     Llm(#[from] capability::llm::Error),
+    /// No voice.
+    #[error("the local voice cannot be set up: {0}")]
+    Speech(capability::speech::Error),
     /// No components.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -208,6 +211,9 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
             Some(llm) => model(llm)?,
             None => Arc::new(NoLlm),
         },
+        speech: Arc::new(backend::flite::Flite::new(2).map_err(StartError::Speech)?),
+        transcription: Arc::new(capability::transcription::NoTranscription),
+        ocr: Arc::new(capability::ocr::NoOcr),
         outbound: Arc::new(HttpClient::new(config.outbound_private)),
         secrets: config.secrets.clone(),
     };

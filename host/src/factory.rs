@@ -13,7 +13,10 @@ use capability::blobs::Blobs;
 use capability::blobs::scoped::Scoped;
 use capability::cache::Cache;
 use capability::llm::Llm;
+use capability::ocr::Ocr;
 use capability::outbound::Outbound;
+use capability::speech::Speech;
+use capability::transcription::Transcription;
 use runtime::manifest::{ManifestError, PostgresGrant};
 use runtime::{
     CallError, Capabilities, Checked, Component, Engine, Haste, Manifest, Refused, Revision,
@@ -31,6 +34,12 @@ pub struct Shared {
     pub cache: Arc<dyn Cache>,
     /// The configured model.
     pub llm: Arc<dyn Llm>,
+    /// The voices.
+    pub speech: Arc<dyn Speech>,
+    /// Of all of them; each has its own jobs, and its own recordings.
+    pub transcription: Arc<dyn Transcription>,
+    /// Of all of them; each has its own jobs, and its own documents.
+    pub ocr: Arc<dyn Ocr>,
     /// The way out; each has its own hosts.
     pub outbound: Arc<dyn Outbound>,
     /// `LECTERN_SECRET_*`, without that beginning.
@@ -266,6 +275,12 @@ impl Factory {
             shared_blobs: readable.map(|name| (name.clone(), scope(name))).collect(),
             cache: grants.cache.as_ref().map(|_| shared.cache.clone()),
             llm: grants.llm.as_ref().map(|_| shared.llm.clone()),
+            speech: grants.speech.as_ref().map(|_| shared.speech.clone()),
+            transcription: grants
+                .transcription
+                .as_ref()
+                .map(|_| shared.transcription.clone()),
+            ocr: grants.ocr.as_ref().map(|_| shared.ocr.clone()),
             outbound: grants.http.as_ref().map(|_| shared.outbound.clone()),
             secrets: self.secrets(manifest)?,
         })

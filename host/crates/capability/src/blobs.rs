@@ -10,6 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
+use crate::ComponentName;
+
 /// Bytes as they come.
 pub type ByteStream = BoxStream<'static, Result<Bytes, Error>>;
 
@@ -34,6 +36,11 @@ impl Key {
                 "a key is 1 to 512 bytes of [A-Za-z0-9._%-] in segments joined by `/`".into(),
             ))
         }
+    }
+
+    /// The same in the component's scope: what the component knows it by, as the shared store does.
+    pub fn within(&self, scope: &ComponentName) -> Self {
+        Self(format!("{scope}/{}", self.0))
     }
 
     /// The key itself.

@@ -4,8 +4,11 @@ pub(crate) mod blobs;
 pub(crate) mod cache;
 pub(crate) mod events;
 pub(crate) mod llm;
+pub(crate) mod ocr;
 pub(crate) mod postgres;
+pub(crate) mod speech;
 mod stream;
+pub(crate) mod transcription;
 
 use wasmtime::component::Linker;
 
@@ -29,6 +32,15 @@ pub(crate) fn link(linker: &mut Linker<State>, grants: &Grants) -> wasmtime::Res
     }
     if grants.llm.is_some() {
         wit::llm::add_to_linker::<_, llm::Bound>(linker, State::llm)?;
+    }
+    if grants.speech.is_some() {
+        wit::speech::add_to_linker::<_, speech::Bound>(linker, State::speech)?;
+    }
+    if grants.transcription.is_some() {
+        wit::transcription::add_to_linker::<_, transcription::Bound>(linker, State::transcription)?;
+    }
+    if grants.ocr.is_some() {
+        wit::ocr::add_to_linker::<_, ocr::Bound>(linker, State::ocr)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wasmtime::component::{InstancePre, Linker};
 use wasmtime_wasi_http::handler::ProxyPre;
 
-use crate::bindings::exports::lectern::platform::event_handler;
+use crate::bindings::exports::lectern::platform::{event_handler, schedule_handler};
 use crate::inspect::{self, NotAComponent};
 use crate::manifest::{Grants, Manifest};
 use crate::state::{Capabilities, State, Template};
@@ -154,8 +154,12 @@ impl Component {
         let linker = link(engine, &manifest.grants).map_err(unfit)?;
         let instance_pre = linker.instantiate_pre(&compiled).map_err(unfit)?;
         let http = http(&instance_pre);
-        let events = event_handler::GuestIndices::new(&instance_pre).is_ok();
-        exported(&manifest, http.is_some(), events)?;
+        let exports = Exports {
+            http: http.is_some(),
+            events: event_handler::GuestIndices::new(&instance_pre).is_ok(),
+            schedule: schedule_handler::GuestIndices::new(&instance_pre).is_ok(),
+        };
+        exported(&manifest, &exports)?;
         let template = Arc::new(Template::new(manifest, capabilities));
         Ok(Self {
             engine: engine.clone(),
@@ -187,6 +191,11 @@ fn needs(import: &str, grants: &Grants) -> Needs {
         "lectern:platform/blobs" => Needs::Grant(grants.blobs.is_some(), "[grants.blobs]"),
         "lectern:platform/cache" => Needs::Grant(grants.cache.is_some(), "[grants.cache]"),
         "lectern:platform/llm" => Needs::Grant(grants.llm.is_some(), "[grants.llm]"),
+        "lectern:platform/speech" => Needs::Grant(grants.speech.is_some(), "[grants.speech]"),
+        "lectern:platform/transcription" => {
+            Needs::Grant(grants.transcription.is_some(), "[grants.transcription]")
+        }
+        "lectern:platform/ocr" => Needs::Grant(grants.ocr.is_some(), "[grants.ocr]"),
         "wasi:http/types" => Needs::Nothing,
         "wasi:http/client" | "wasi:http/outgoing-handler" => {
             Needs::Grant(grants.http.is_some(), "[grants.http]")
@@ -237,16 +246,25 @@ fn http(pre: &InstancePre<State>) -> Option<Http> {
     proxy.ok().map(Http::P2)
 }
 
-fn exported(manifest: &Manifest, http: bool, events: bool) -> Result<(), Refused> {
+/// What the host may call.
+struct Exports {
+    http: bool,
+    events: bool,
+    schedule: bool,
+}
+
+fn exported(manifest: &Manifest, exports: &Exports) -> Result<(), Refused> {
     let consumes = manifest
         .grants
         .events
         .as_ref()
         .is_some_and(|events| !events.consume.is_empty());
-    let missing = if !manifest.http.routes.is_empty() && !http {
+    let missing = if !manifest.http.routes.is_empty() && !exports.http {
         Some(("wasi:http/handler", "http.routes"))
-    } else if consumes && !events {
+    } else if consumes && !exports.events {
         Some(("lectern:platform/event-handler", "grants.events.consume"))
+    } else if !manifest.schedule.is_empty() && !exports.schedule {
+        Some(("lectern:platform/schedule-handler", "schedule"))
     } else {
         None
     };

@@ -1,11 +1,19 @@
 //! A component's manifest, `component.toml`: what it may have, how much of it, and where it answers.
 
+mod grants;
+pub mod schedule;
+
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use capability::ComponentName;
 use serde::Deserialize;
+
+pub use self::grants::{
+    BlobsGrant, CacheGrant, EventsGrant, HttpGrant, LlmGrant, OcrGrant, PostgresGrant, SpeechGrant,
+    TranscriptionGrant,
+};
+use self::schedule::Timer;
 
 /// What the manifest says. Unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
@@ -26,6 +34,9 @@ pub struct Manifest {
     /// Of each event it handles.
     #[serde(default)]
     pub event_limits: EventLimits,
+    /// `[schedule.NAME]`: when the exported `schedule-handler` is called.
+    #[serde(default)]
+    pub schedule: BTreeMap<String, Timer>,
     /// How instances are used again.
     #[serde(default)]
     pub instance: Instance,
@@ -84,98 +95,14 @@ pub struct Grants {
     pub cache: Option<CacheGrant>,
     /// `lectern:platform/llm`
     pub llm: Option<LlmGrant>,
+    /// `lectern:platform/speech`
+    pub speech: Option<SpeechGrant>,
+    /// `lectern:platform/transcription`
+    pub transcription: Option<TranscriptionGrant>,
+    /// `lectern:platform/ocr`
+    pub ocr: Option<OcrGrant>,
     /// `wasi:http/client` (0.3), `wasi:http/outgoing-handler` (0.2)
     pub http: Option<HttpGrant>,
-}
-
-/// Requests to the outside.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HttpGrant {
-    /// Hosts by name, as in `api.example.org`; `*.example.org` for all below it; `*` for all. An
-    /// address that is private, loopback or link-local is refused, whatever name leads to it.
-    pub hosts: Vec<String>,
-    /// Requests at once, over all instances.
-    #[serde(default = "sixteen")]
-    pub connections: usize,
-}
-
-fn sixteen() -> usize {
-    16
-}
-
-impl HttpGrant {
-    /// Whether it names that host.
-    pub fn covers(&self, host: &str) -> bool {
-        let host = host.to_ascii_lowercase();
-        self.hosts
-            .iter()
-            .any(|granted| match granted.strip_prefix('*') {
-                Some(below) => host.ends_with(&below.to_ascii_lowercase()),
-                None => granted.eq_ignore_ascii_case(&host),
-            })
-    }
-}
-
-/// A schema of its own, which its own role owns.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PostgresGrant {
-    /// A folder of `NNNN_name.sql`, relative to the manifest.
-    pub migrations: Option<PathBuf>,
-    /// Connections in the pool.
-    #[serde(default = "eight")]
-    pub connections: u32,
-    /// The longest a statement may take.
-    #[serde(default = "thirty_seconds")]
-    pub statement_timeout_ms: u64,
-}
-
-fn eight() -> u32 {
-    8
-}
-
-fn thirty_seconds() -> u64 {
-    30_000
-}
-
-/// Topics by their exact names.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EventsGrant {
-    /// It may publish on these.
-    #[serde(default)]
-    pub publish: Vec<String>,
-    /// These are delivered to it.
-    #[serde(default)]
-    pub consume: Vec<String>,
-}
-
-/// A scope of its own.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BlobsGrant {
-    /// Components whose blobs it may also read.
-    #[serde(default, deserialize_with = "component_names")]
-    pub read: Vec<ComponentName>,
-}
-
-/// A scope of its own.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CacheGrant {}
-
-/// The configured model.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LlmGrant {
-    /// Of one answer at most.
-    #[serde(default = "four_thousand")]
-    pub max_tokens: u32,
-}
-
-fn four_thousand() -> u32 {
-    4_000
 }
 
 /// Of each request.
@@ -404,7 +331,10 @@ impl Manifest {
                 "wants `[grants.postgres]` too: the outbox lives there",
             );
         }
-        Ok(())
+        match schedule::check(&self.schedule) {
+            Ok(()) => Ok(()),
+            Err(why) => value("schedule", &why),
+        }
     }
 }
 
@@ -487,16 +417,6 @@ fn component_name<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Component
     ComponentName::parse(&name).map_err(serde::de::Error::custom)
 }
 
-fn component_names<'de, D: serde::Deserializer<'de>>(
-    from: D,
-) -> Result<Vec<ComponentName>, D::Error> {
-    let names = Vec::<String>::deserialize(from)?;
-    let parsed = names.iter().map(|name| ComponentName::parse(name));
-    parsed
-        .collect::<Result<_, _>>()
-        .map_err(serde::de::Error::custom)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -506,35 +426,15 @@ mod tests {
         let manifest = Manifest::parse("name = \"a\"").unwrap();
         let grants = manifest.grants;
         assert!(grants.postgres.is_none() && grants.events.is_none() && grants.blobs.is_none());
-        assert!(grants.cache.is_none() && grants.llm.is_none());
+        assert!(grants.cache.is_none() && grants.llm.is_none() && grants.speech.is_none());
+        assert!(grants.transcription.is_none() && grants.ocr.is_none());
+        assert!(manifest.schedule.is_empty());
     }
 
     #[test]
     fn an_unknown_key_is_an_error_that_names_it() {
         let error = Manifest::parse("name = \"a\"\n[grants.postgress]\n").unwrap_err();
         assert!(error.to_string().contains("postgress"), "{error}");
-    }
-
-    #[test]
-    fn a_host_is_covered_by_its_name_or_what_it_is_below() {
-        let grant = |hosts: &[&str]| HttpGrant {
-            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
-            connections: 1,
-        };
-        let some = grant(&["api.example.org", "*.wiki.test"]);
-        for (host, covered) in [
-            ("api.example.org", true),
-            ("API.example.org", true),
-            ("en.wiki.test", true),
-            ("wiki.test", false),
-            ("evilwiki.test", false),
-            ("example.org", false),
-            ("api.example.org.evil.test", false),
-        ] {
-            assert_eq!(some.covers(host), covered, "{host}");
-        }
-        assert!(grant(&["*"]).covers("anything"));
-        assert!(!grant(&[]).covers("anything"));
     }
 
     #[test]

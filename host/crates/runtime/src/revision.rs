@@ -9,16 +9,20 @@ use http_body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use wasmtime::Store;
 use wasmtime::error::Context as _;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{ExpirationError, InstantiationError, ProxyHandler};
 
-use crate::bindings::exports::lectern::platform::event_handler as wit;
+use crate::bindings::exports::lectern::platform::{
+    event_handler as wit, schedule_handler as schedule,
+};
 use crate::component::Component;
 use crate::error::CallError;
 use crate::instance::{self, Factory, Life};
 use crate::limits::{Verdict, cause};
 use crate::manifest::Manifest;
+use crate::state::State;
 use crate::stats::{Ended, Stats};
 
 /// A component in service. Another takes its place by being asked instead; this one then drains, and
@@ -224,25 +228,11 @@ impl Revision {
 
     /// Hands the event to an instance of its own.
     pub async fn handle_event(&self, delivery: &Delivery) -> Result<Outcome, CallError> {
-        let _running = self.running.token();
-        let Component {
-            engine,
-            template,
-            instance_pre: pre,
-            ..
-        } = &*self.component;
+        let pre = &self.component.instance_pre;
         let Ok(indices) = wit::GuestIndices::new(pre) else {
             return Err(CallError::NoInstance("it exports no event handler".into()));
         };
-        let limits = self.manifest().event_limits;
-        let verdict = Verdict::default();
-        let mut store = instance::store(
-            engine,
-            template.clone(),
-            limits.memory_mib,
-            limits.cpu_ms,
-            &verdict,
-        );
+        let (mut store, verdict) = self.event_store();
         let event = event(delivery);
         let call = async {
             let instance = pre
@@ -254,25 +244,84 @@ impl Revision {
                 .run_concurrent(async |accessor| guest.call_handle(accessor, event).await)
                 .await?
         };
-        let within = tokio::time::timeout(Duration::from_millis(limits.deadline_ms), call);
-        let ended = self.life.killed.run_until_cancelled(within).await;
-        let stats = &self.life.stats;
-        let answer = match ended {
-            None => return Err(CallError::Retired),
-            Some(Err(_)) => Err(CallError::Deadline),
-            Some(Ok(Err(error))) => {
-                stats.trap();
-                tracing::debug!(service = %self.manifest().name, "{error:?}");
-                Err(verdict.error(&error))
-            }
-            Some(Ok(Ok(disposition))) => Ok(outcome(disposition, delivery.attempt)),
-        };
+        let answer = self.within_event_limits(&verdict, call).await?;
+        let answer = answer.map(|disposition| outcome(disposition, delivery.attempt));
         // What waits for something that is away is no error of the revision's.
-        stats.event(match &answer {
+        self.life.stats.event(match &answer {
             Ok(Outcome::Done | Outcome::Retry { .. }) => Ended::Answered,
             Ok(Outcome::Reject { .. }) | Err(_) => Ended::Failed,
         });
         answer
+    }
+
+    /// Tells an instance of its own, within the limits of events, that the timer was due then: in
+    /// milliseconds since 1970-01-01T00:00:00Z. The inner error is the component's.
+    pub async fn run_scheduled(
+        &self,
+        name: &str,
+        due_at: u64,
+    ) -> Result<Result<(), String>, CallError> {
+        let pre = &self.component.instance_pre;
+        let Ok(indices) = schedule::GuestIndices::new(pre) else {
+            return Err(CallError::NoInstance(
+                "it exports no schedule handler".into(),
+            ));
+        };
+        let (mut store, verdict) = self.event_store();
+        let tick = schedule::Tick {
+            name: name.to_owned(),
+            due_at,
+        };
+        let call = async {
+            let instance = pre
+                .instantiate_async(&mut store)
+                .await
+                .context("instantiate")?;
+            let guest = indices.load(&mut store, &instance)?;
+            store
+                .run_concurrent(async |accessor| guest.call_run(accessor, tick).await)
+                .await?
+        };
+        let answer = self.within_event_limits(&verdict, call).await?;
+        self.life.stats.event(match &answer {
+            Ok(Ok(())) => Ended::Answered,
+            Ok(Err(_)) | Err(_) => Ended::Failed,
+        });
+        Ok(answer?.map_err(|why| why.chars().take(MAX_REASON).collect()))
+    }
+
+    fn event_store(&self) -> (Store<State>, Verdict) {
+        let (limits, verdict) = (self.manifest().event_limits, Verdict::default());
+        let store = instance::store(
+            &self.component.engine,
+            self.component.template.clone(),
+            limits.memory_mib,
+            limits.cpu_ms,
+            &verdict,
+        );
+        (store, verdict)
+    }
+
+    /// Until its answer, its deadline, or this revision's end, which is the outer error: nothing that
+    /// counts.
+    async fn within_event_limits<T>(
+        &self,
+        verdict: &Verdict,
+        call: impl Future<Output = wasmtime::Result<T>>,
+    ) -> Result<Result<T, CallError>, CallError> {
+        let _running = self.running.token();
+        let deadline = Duration::from_millis(self.manifest().event_limits.deadline_ms);
+        let within = tokio::time::timeout(deadline, call);
+        match self.life.killed.run_until_cancelled(within).await {
+            None => Err(CallError::Retired),
+            Some(Err(_)) => Ok(Err(CallError::Deadline)),
+            Some(Ok(Err(error))) => {
+                self.life.stats.trap();
+                tracing::debug!(service = %self.manifest().name, "{error:?}");
+                Ok(Err(verdict.error(&error)))
+            }
+            Some(Ok(Ok(answer))) => Ok(Ok(answer)),
+        }
     }
 }
 
@@ -320,6 +369,8 @@ fn event(delivery: &Delivery) -> wit::Event {
     }
 }
 
+/// Guest-controlled: characters of what a handler says.
+const MAX_REASON: usize = 2_000;
 /// Guest-controlled: a wait is one day at most.
 const MAX_WAIT: Duration = Duration::from_secs(86_400);
 
@@ -334,7 +385,7 @@ fn outcome(disposition: Result<(), wit::Disposition>, attempt: u32) -> Outcome {
             error: "the handler asks for another attempt".into(),
         },
         Err(wit::Disposition::Reject(reason)) => Outcome::Reject {
-            reason: reason.chars().take(2_000).collect(),
+            reason: reason.chars().take(MAX_REASON).collect(),
         },
     }
 }

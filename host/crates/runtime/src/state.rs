@@ -8,8 +8,11 @@ use capability::blobs::Blobs;
 use capability::cache::Cache;
 use capability::events::Events;
 use capability::llm::Llm;
+use capability::ocr::Ocr;
 use capability::outbound::Outbound;
 use capability::postgres::Postgres;
+use capability::speech::Speech;
+use capability::transcription::Transcription;
 use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -20,7 +23,8 @@ use crate::manifest::Manifest;
 use crate::outbound::Granted;
 use crate::output::Output;
 
-/// What the manifest's grants stand for in this host. Everything is in the component's own scope.
+/// What the manifest's grants stand for in this host. All is in the component's own scope, where
+/// nothing else is said.
 #[derive(Clone, Default)]
 pub struct Capabilities {
     /// With `[grants.postgres]`.
@@ -35,6 +39,13 @@ pub struct Capabilities {
     pub cache: Option<Arc<dyn Cache>>,
     /// With `[grants.llm]`.
     pub llm: Option<Arc<dyn Llm>>,
+    /// With `[grants.speech]`.
+    pub speech: Option<Arc<dyn Speech>>,
+    /// With `[grants.transcription]`; not in the component's own scope: keys and jobs are put into it
+    /// on their way.
+    pub transcription: Option<Arc<dyn Transcription>>,
+    /// With `[grants.ocr]`; scoped as transcription is.
+    pub ocr: Option<Arc<dyn Ocr>>,
     /// With `[grants.http]`.
     pub outbound: Option<Arc<dyn Outbound>>,
     /// The values of the manifest's `secrets`.
@@ -151,6 +162,18 @@ impl State {
 
     pub(crate) fn llm(&mut self) -> View<'_, Option<Arc<dyn Llm>>> {
         self.view(|all| &all.llm)
+    }
+
+    pub(crate) fn speech(&mut self) -> View<'_, Option<Arc<dyn Speech>>> {
+        self.view(|all| &all.speech)
+    }
+
+    pub(crate) fn transcription(&mut self) -> View<'_, Option<Arc<dyn Transcription>>> {
+        self.view(|all| &all.transcription)
+    }
+
+    pub(crate) fn ocr(&mut self) -> View<'_, Option<Arc<dyn Ocr>>> {
+        self.view(|all| &all.ocr)
     }
 }
 

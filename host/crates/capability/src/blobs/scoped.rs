@@ -20,7 +20,7 @@ impl Scoped {
     }
 
     fn key(&self, key: &Key) -> Key {
-        Key(format!("{}/{}", self.scope, key.as_str()))
+        key.within(&self.scope)
     }
 }
 
