@@ -15,3 +15,13 @@ pub mod consumer {
         default_bindings_module: "guest::bindings::consumer",
     });
 }
+
+/// The export of a component that is called by the clock.
+pub mod scheduled {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "scheduled",
+        pub_export_macro: true,
+        default_bindings_module: "guest::bindings::scheduled",
+    });
+}

@@ -23,6 +23,8 @@ pub mod log;
 #[cfg(target_family = "wasm")]
 pub mod postgres;
 #[cfg(target_family = "wasm")]
+pub mod schedule;
+#[cfg(target_family = "wasm")]
 pub mod serve;
 #[cfg(target_family = "wasm")]
 pub mod shelf;

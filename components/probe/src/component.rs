@@ -1,5 +1,7 @@
 //! The routes.
 
+mod engines;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
@@ -9,12 +11,14 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::StreamExt;
 use guest::events::{Disposition, Event, payload};
+use guest::schedule::Tick;
 use guest::{Caller, Problem, blobs, events, params, postgres};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 guest::serve!(router);
 guest::consume!(handle);
+guest::schedule!(tick);
 
 fn router() -> Router {
     Router::new()
@@ -34,6 +38,7 @@ fn router() -> Router {
         .route("/probe/pause/{ms}", get(pause))
         .route("/probe/stream/{tenths}", get(stream))
         .route("/health", get(health))
+        .merge(engines::routes())
 }
 
 fn setting(name: &str) -> Option<u64> {
@@ -217,6 +222,23 @@ async fn effects() -> Result<Json<Vec<Value>>, Problem> {
     .await?;
     let effect = |mut row: postgres::Row| json!([row.text(0), row.int(1), row.opt_text(2)]);
     Ok(Json(rows.into_iter().map(effect).collect()))
+}
+
+/// Leaves the time under the timer's name, unless the name says otherwise.
+async fn tick(tick: Tick) -> Result<(), String> {
+    match tick.name.as_str() {
+        "fail" => Err("as asked".repeat(1_000)),
+        "trap" => panic!("as asked"),
+        "wait" => {
+            wait().await;
+            Ok(())
+        }
+        name => {
+            let due = tick.due_at.to_string().into_bytes();
+            let stored = blobs::put_bytes(&format!("tick-{name}"), due).await;
+            stored.map_err(|_| "the time cannot be left".into())
+        }
+    }
 }
 
 async fn misbehave(Path(how): Path<String>) -> String {

@@ -9,6 +9,7 @@
 mod bad_input;
 mod crash;
 mod deploy;
+mod engines;
 mod gateway;
 mod harness;
 mod learner;
