@@ -103,10 +103,13 @@ impl Loop {
                         // Not in service: the event goes back, and comes again.
                         return;
                     };
-                    self.tasks.spawn(async move {
+                    let here = tokio::runtime::Handle::current();
+                    let background = revision.background().cloned().unwrap_or(here);
+                    let handled = async move {
                         handle(&revision, delivery, on_trial).await;
                         drop(room);
-                    });
+                    };
+                    self.tasks.spawn_on(handled, &background);
                 }
                 Err(error) => {
                     let service = &self.name;

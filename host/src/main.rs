@@ -191,8 +191,15 @@ fn create(
     Ok(ExitCode::SUCCESS)
 }
 
+/// More threads than processors: a guest keeps its thread for a tick at a time, and who waits behind
+/// several busy ones waits for less where the system shares the processors out.
 fn runtime() -> Result<tokio::runtime::Runtime, String> {
-    tokio::runtime::Runtime::new().map_err(|e| e.to_string())
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads((4 * processors).max(8))
+        .enable_all()
+        .build()
+        .map_err(|e| e.to_string())
 }
 
 #[expect(clippy::print_stdout, reason = "a command's answer")]

@@ -37,7 +37,8 @@ async fn p99(host: &TestHost, requests: usize) -> Duration {
     times[requests * 99 / 100]
 }
 
-#[tokio::test(flavor = "multi_thread")]
+// With threads as the program has them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn a_good_component_is_answered_whatever_its_neighbour_does() {
     let host = TestHost::probe().await;
     host.operator().deploy("hostile", hostile()).await.unwrap();

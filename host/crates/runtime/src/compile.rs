@@ -28,7 +28,7 @@ pub(crate) fn component(
     match haste {
         Haste::Start => now(engine, wasm, digest),
         // The compiler's own parallel loops stay within the pool that they are called from.
-        Haste::Background => engine.background.install(|| now(engine, wasm, digest)),
+        Haste::Background => engine.compiling.install(|| now(engine, wasm, digest)),
     }
 }
 

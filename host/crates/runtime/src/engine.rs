@@ -23,7 +23,9 @@ pub struct Engine {
     pub(crate) inner: wasmtime::Engine,
     pub(crate) cache: Option<PathBuf>,
     /// Where components are compiled while others are served.
-    pub(crate) background: Arc<rayon::ThreadPool>,
+    pub(crate) compiling: Arc<rayon::ThreadPool>,
+    /// Where events are handled, and what has turned out to be noisy.
+    pub(crate) background: Arc<Background>,
     _ticker: Arc<Ticker>,
 }
 
@@ -46,22 +48,61 @@ impl Engine {
         Ok(Self {
             inner,
             cache: cache.map(ToOwned::to_owned),
-            background: Arc::new(background()?),
+            compiling: Arc::new(compiling()?),
+            background: Arc::new(Background::new()?),
             _ticker: Arc::new(Ticker(stopped)),
         })
     }
 }
 
-/// One thread that gets what the others leave of the processor. Where the system does not let it
-/// be less than the others, it is like them.
-fn background() -> wasmtime::Result<rayon::ThreadPool> {
+/// Threads whose work gives way: whoever waits for an answer is not to wait for them.
+pub(crate) struct Background(Option<tokio::runtime::Runtime>);
+
+/// More than there are processors: a busy guest keeps its thread for a tick, and the system shares
+/// the processors out more fairly than a queue of tasks.
+const BACKGROUND_THREADS: usize = 8;
+/// A third of a processor beside others that want all of it.
+const BACKGROUND_NICE: i32 = 5;
+
+impl Background {
+    fn new() -> wasmtime::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(BACKGROUND_THREADS)
+            .thread_name("background")
+            .on_thread_start(|| give_way(BACKGROUND_NICE))
+            .enable_all()
+            .build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    pub(crate) fn handle(&self) -> Option<&tokio::runtime::Handle> {
+        self.0.as_ref().map(tokio::runtime::Runtime::handle)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // Where a task holds the last engine, waiting for the threads is not allowed.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Where the system does not let a thread be less than the others, it is like them.
+fn give_way(nice: i32) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(nice);
+    #[cfg(not(target_os = "linux"))]
+    let _ = nice;
+}
+
+/// One thread that gets what the others leave of the processor.
+fn compiling() -> wasmtime::Result<rayon::ThreadPool> {
     Ok(rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .thread_name(|_| "compile".into())
-        .start_handler(|_| {
-            #[cfg(target_os = "linux")]
-            let _ = rustix::process::nice(15);
-        })
+        .start_handler(|_| give_way(15))
         .build()?)
 }
 

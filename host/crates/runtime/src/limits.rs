@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 
@@ -136,16 +137,74 @@ pub(crate) struct CpuLimit {
     left: Arc<AtomicU64>,
     budget: u64,
     verdict: Verdict,
+    noise: Noise,
+}
+
+/// Whether a revision's guests keep the processor for long: its requests give way to the others' then.
+#[derive(Clone, Debug)]
+pub(crate) struct Noise(Arc<Heard>);
+
+#[derive(Debug)]
+struct Heard {
+    since: Instant,
+    /// Which window, and the ticks in it.
+    window: AtomicU64,
+    ticks: AtomicU64,
+    /// Milliseconds after `since`.
+    until: AtomicU64,
+}
+
+/// So many ticks in such a window are noise.
+const NOISE: (u64, Duration) = (10, Duration::from_millis(200));
+/// How long a revision counts as noisy afterwards.
+const ECHO: Duration = Duration::from_secs(10);
+
+impl Default for Noise {
+    fn default() -> Self {
+        Self(Arc::new(Heard {
+            since: Instant::now(),
+            window: AtomicU64::new(0),
+            ticks: AtomicU64::new(0),
+            until: AtomicU64::new(0),
+        }))
+    }
+}
+
+impl Noise {
+    fn now(&self) -> u64 {
+        u64::try_from(self.0.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A guest has used a whole tick without a pause.
+    fn tick(&self) {
+        let (heard, now) = (&self.0, self.now());
+        let (most, length) = NOISE;
+        let window = now / u64::try_from(length.as_millis()).unwrap_or(1);
+        if heard.window.swap(window, Ordering::Relaxed) != window {
+            heard.ticks.store(0, Ordering::Relaxed);
+        }
+        if heard.ticks.fetch_add(1, Ordering::Relaxed) + 1 >= most {
+            let echo = u64::try_from(ECHO.as_millis()).unwrap_or(0);
+            heard.until.store(now + echo, Ordering::Relaxed);
+        }
+    }
+
+    /// Of late.
+    pub(crate) fn is_heard(&self) -> bool {
+        let until = self.0.until.load(Ordering::Relaxed);
+        until != 0 && self.now() < until
+    }
 }
 
 impl CpuLimit {
-    pub(crate) fn new(milliseconds: u64, verdict: Verdict) -> Self {
+    pub(crate) fn new(milliseconds: u64, verdict: Verdict, noise: Noise) -> Self {
         let tick = u64::try_from(TICK.as_millis()).unwrap_or(1);
         let budget = milliseconds.div_ceil(tick).max(1);
         Self {
             left: Arc::new(AtomicU64::new(budget)),
             budget,
             verdict,
+            noise,
         }
     }
 
@@ -156,6 +215,7 @@ impl CpuLimit {
 
     /// One tick was spent without a pause: charge it, and let others run.
     pub(crate) fn spend(&self, _: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+        self.noise.tick();
         let left = self.left.load(Ordering::Relaxed);
         if left == 0 {
             self.verdict.set(CPU);
@@ -172,6 +232,17 @@ impl CpuLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guest_that_keeps_the_processor_is_noisy_and_one_tick_is_not() {
+        let noise = Noise::default();
+        noise.tick();
+        assert!(!noise.is_heard());
+        for _ in 0..2 * NOISE.0 {
+            noise.tick();
+        }
+        assert!(noise.is_heard());
+    }
 
     #[test]
     fn what_the_host_holds_counts_until_it_lets_go() {

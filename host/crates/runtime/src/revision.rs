@@ -215,7 +215,8 @@ impl Revision {
         // Beside the request's own timer inside the guest's event loop, which a busy guest may keep
         // from running.
         let deadline = self.manifest().limits.deadline() + Duration::from_secs(2);
-        match tokio::time::timeout(deadline, handler.handle((), request)).await {
+        let answer = self.placed(handler.handle((), request));
+        match tokio::time::timeout(deadline, answer).await {
             Err(_) => Err(CallError::Deadline),
             Ok(Err(error)) if error.is::<ExpirationError>() => Err(CallError::Deadline),
             Ok(Err(error)) if error.is::<InstantiationError<()>>() => {
@@ -224,6 +225,29 @@ impl Revision {
             Ok(Err(_)) if self.life.killed.is_cancelled() => Err(CallError::Retired),
             Ok(answer) => answer.map_err(|error| CallError::Trap(cause(&error))),
         }
+    }
+
+    /// Where its guests' tasks start: beside everybody's, or, where they have kept the processor for
+    /// long, on threads that give way.
+    async fn placed<T>(&self, task: impl Future<Output = T>) -> T {
+        let Component {
+            engine, template, ..
+        } = &*self.component;
+        let elsewhere = match template.noise.is_heard() {
+            true => engine.background.handle(),
+            false => None,
+        };
+        let mut task = std::pin::pin!(task);
+        std::future::poll_fn(|context| {
+            let _entered = elsewhere.map(tokio::runtime::Handle::enter);
+            task.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// Threads that give way to requests: for the tasks that handle its events.
+    pub fn background(&self) -> Option<&tokio::runtime::Handle> {
+        self.component.engine.background.handle()
     }
 
     /// Hands the event to an instance of its own.

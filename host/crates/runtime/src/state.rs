@@ -18,7 +18,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::limits::{CpuLimit, Memory, Verdict};
+use crate::limits::{CpuLimit, Memory, Noise, Verdict};
 use crate::manifest::Manifest;
 use crate::outbound::Granted;
 use crate::output::Output;
@@ -58,6 +58,8 @@ pub(crate) struct Template {
     pub(crate) capabilities: Capabilities,
     /// For requests to the outside, of all instances together.
     pub(crate) outbound_turns: Arc<Semaphore>,
+    /// Whether its guests keep the processor for long.
+    pub(crate) noise: Noise,
 }
 
 impl Template {
@@ -68,6 +70,7 @@ impl Template {
             manifest,
             capabilities,
             outbound_turns: Arc::new(Semaphore::new(connections)),
+            noise: Noise::default(),
         }
     }
 }
@@ -108,6 +111,7 @@ impl State {
         for (key, value) in manifest.config.iter().chain(&template.capabilities.secrets) {
             wasi.env(key, value);
         }
+        let noise = template.noise.clone();
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Self {
@@ -122,7 +126,7 @@ impl State {
             },
             template,
             memory: Memory::new(memory_mib, verdict.clone()),
-            cpu: CpuLimit::new(cpu_ms, verdict.clone()),
+            cpu: CpuLimit::new(cpu_ms, verdict.clone(), noise),
         }
     }
 
