@@ -70,11 +70,11 @@ services:
 services-stop:
     @deploy/services.sh stop
 
-# Runs all tests: the domain natively, the contract suites, the platform through real wasm.
+# Runs all tests: the domain natively, the contract suites, the platform through real wasm. What wants the
+# servers of `just services` says so where they do not run.
 test: setup components
     # The variables of a deployment are not the tests'.
-    unset DB_HOST DB_PORT DB_NAME DB_USER DB_PASSWORD JWT_SECRET_KEY LECTERN_COMPONENTS LECTERN_LOG \
-        OPENROUTER_API_KEY OPENROUTER_BASE_URL OPENROUTER_MODEL OPENROUTER_REFERER OPENROUTER_TITLE; \
+    unset $(compgen -e | grep -E '^(.*_)?(DB|S3_BUCKET)_|^(AWS|JWT|KAFKA|LECTERN|OPENROUTER|REDIS)_' || true); \
     cargo test --locked --workspace --features host/failpoints
 
 # The domain tests alone: no wasm, no database, seconds.
@@ -88,6 +88,11 @@ check: setup
     cargo clippy --locked --workspace --all-targets --features host/failpoints -- -D warnings
     cargo clippy --locked --profile component --target wasm32-wasip2 {{ prepend("-p ", components) }} -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps -p host -p capability -p backend -p runtime
+
+# Kills servers, hosts and connections while learners upload, and counts what was lost: `just faults 20`.
+faults RUNS="1": services components
+    FAULT_RUNS={{ RUNS }} cargo test --locked --features host/failpoints -p host --test it -- \
+        --ignored --nocapture servers_and_hosts_that_die_lose_and_double_nothing
 
 # A thousand swaps under requests, streams of 30 s, uploads of 50 MB and events; prints what was lost.
 soak-swap: setup components

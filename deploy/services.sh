@@ -96,6 +96,10 @@ S3_BUCKET_NAME=lectern-files
 S3_BUCKET_DOCUMENTS=lectern-documents
 S3_BUCKET_STT=lectern-stt
 S3_BUCKET_TTS=lectern-tts
+# Credentials alone would mean Amazon's own services, which are not among these servers.
+LECTERN_SPEECH=local
+LECTERN_TRANSCRIPTION=none
+LECTERN_OCR=local
 # The same servers through Toxiproxy, by its proxies postgres, redis, kafka and s3.
 TOXIPROXY_URL=http://127.0.0.1:$TOXIPROXY_PORT
 PROXIED_POSTGRES=127.0.0.1:$POSTGRES_PROXY_PORT
@@ -177,6 +181,8 @@ main() {
         *)
             secrets
             each "$verb" "$@"
+            # Whoever reads it would look for servers that are gone.
+            if [ "$verb" = stop ] && [ $# = 5 ]; then rm -f "$ENV_FILE"; fi
             ;;
     esac
 }

@@ -1,39 +1,35 @@
-//! The composition root: the only place that knows both a real backend and a local one.
+//! From a configuration to a running platform, and to its end, each in its order.
 
 use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backend::inbox::InboxBroker;
-use backend::openai::{ModelCheck, OpenAi};
-use backend::outbound::HttpClient;
 use backend::outbox::Relay;
-use backend::postgres::PlatformPool;
 use backend::postgres::cluster::{Cluster, ClusterError};
-use backend::postgres::provision::{self, ProvisionError};
+use backend::postgres::provision::ProvisionError;
 use backend::revisions::RevisionStore;
-use capability::blobs::local::LocalBlobs;
-use capability::cache::local::LocalCache;
+use backend::timers::Timers;
 use capability::events::Broker;
-use capability::llm::NoLlm;
 use runtime::Engine;
 use time::OffsetDateTime;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::backing::{self, Choice};
 use crate::boot;
 use crate::bundle::{self, BundleError};
 use crate::config::Config;
+use crate::config::backends::Backends;
+use crate::databases::Databases;
 use crate::deploy::{DeployError, Deployer};
-use crate::factory::{Factory, Shared};
+use crate::factory::Factory;
 use crate::follow::Follower;
+use crate::health::Health;
 use crate::live::Live;
-
-/// What all components' cached values may take together.
-const CACHE_BYTES: u64 = 64 << 20;
-const PING: Duration = Duration::from_secs(2);
+use crate::schedule::Schedule;
 
 /// Why the host does not start.
 #[derive(Debug, thiserror::Error)]
@@ -61,9 +57,6 @@ pub enum StartError {
     /// No language model where one is configured.
     #[error("the language model cannot be set up: {0}")]
     Llm(#[from] capability::llm::Error),
-    /// No voice.
-    #[error("the local voice cannot be set up: {0}")]
-    Speech(capability::speech::Error),
     /// No components.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -73,26 +66,22 @@ pub enum StartError {
     /// No revisions.
     #[error("the revisions cannot be read: {0}")]
     Revisions(#[from] backend::revisions::Error),
+    /// A backend's settings that cannot be.
+    #[error("{0} cannot be used as it is configured: {1}")]
+    Backend(&'static str, String),
     /// No sandbox.
     #[error("the WebAssembly engine cannot be set up: {0}")]
     Engine(String),
 }
 
-/// Which backend a capability uses, and why.
-#[derive(Clone, Debug)]
-pub struct Choice {
-    /// Its name, as in `wit/`.
-    pub capability: &'static str,
-    /// What stands behind it.
-    pub backend: String,
-    /// Which variable decided.
-    pub reason: String,
-}
+/// How long the broker's last words may take.
+const FLUSH: Duration = Duration::from_secs(10);
 
 /// The running platform.
 pub struct Platform {
     deployer: Arc<Deployer>,
-    pool: PlatformPool,
+    health: Health,
+    backends: Backends,
     choices: Vec<Choice>,
 }
 
@@ -101,8 +90,11 @@ pub struct Running {
     /// For the gateway.
     pub platform: Arc<Platform>,
     following: TaskTracker,
+    scheduling: JoinHandle<()>,
     stop: CancellationToken,
-    relay: JoinHandle<()>,
+    relays: Vec<JoinHandle<()>>,
+    databases: Arc<Databases>,
+    broker: Arc<dyn Broker>,
     cluster: Option<Cluster>,
     _lock: File,
 }
@@ -123,113 +115,49 @@ impl Platform {
         &self.choices
     }
 
-    /// Asked now.
-    pub async fn database_answers(&self) -> bool {
-        matches!(
-            tokio::time::timeout(PING, provision::ping(&self.pool)).await,
-            Ok(Ok(()))
-        )
+    /// Whether that component's blobs lie in S3.
+    pub fn is_in_s3(&self, component: &str) -> bool {
+        self.backends.is_in_s3(component)
     }
-}
 
-/// Which backends the configuration chooses, without starting any.
-pub fn choices(config: &Config) -> Vec<Choice> {
-    let choice = |capability, backend: String, reason: &str| Choice {
-        capability,
-        backend,
-        reason: reason.to_owned(),
-    };
-    let postgres = match &config.database {
-        Some(server) => choice(
-            "postgres",
-            format!("PostgreSQL at {}:{}", server.host, server.port),
-            "DB_HOST is set",
-        ),
-        None => choice(
-            "postgres",
-            "private PostgreSQL".into(),
-            "DB_HOST is not set",
-        ),
-    };
-    let llm = match &config.llm {
-        Some(llm) => choice(
-            "llm",
-            format!("{} at {}", llm.model, llm.shown_url()),
-            "OPENROUTER_API_KEY or OPENROUTER_BASE_URL is set",
-        ),
-        None => choice(
-            "llm",
-            "none: answers, notes and quizzes are local-extractive".into(),
-            "neither OPENROUTER_API_KEY nor OPENROUTER_BASE_URL is set",
-        ),
-    };
-    let folder = config.data_dir.join("blobs");
-    vec![
-        postgres,
-        choice(
-            "events",
-            "outbox and inboxes in PostgreSQL".into(),
-            "the only one in this version",
-        ),
-        choice(
-            "blobs",
-            format!("the folder {}", folder.display()),
-            "the only one in this version",
-        ),
-        choice(
-            "cache",
-            "the host's own memory".into(),
-            "the only one in this version",
-        ),
-        llm,
-    ]
+    /// How the servers behind it are.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
 }
 
 /// Starts everything that stands below the gateway.
 pub async fn assemble(config: &Config) -> Result<Running, StartError> {
     let lock = lock(config)?;
-    for name in &config.unused {
-        tracing::warn!(
-            "{name} is set, but this version has no backend for it: the local one is used"
-        );
-    }
     let bundles = bundle::load_all(&config.components)?;
-    let cluster = match &config.database {
+    let cluster = match &config.backends.database {
         Some(_) => None,
         None => Some(Cluster::start(&config.data_dir).await?),
     };
-    let server = match (&config.database, &cluster) {
+    let server = match (&config.backends.database, &cluster) {
         (Some(server), _) => server,
         (None, Some(cluster)) => cluster.config(),
         (None, None) => return Err(StartError::Cluster(ClusterError::NotInstalled)),
     };
-    let pool = provision::platform(server).await?;
-    let shared = Shared {
-        blobs: Arc::new(LocalBlobs::open(&config.data_dir.join("blobs")).await?),
-        cache: Arc::new(LocalCache::new(CACHE_BYTES)),
-        llm: match &config.llm {
-            Some(llm) => model(llm)?,
-            None => Arc::new(NoLlm),
-        },
-        speech: Arc::new(backend::flite::Flite::new(2).map_err(StartError::Speech)?),
-        transcription: Arc::new(capability::transcription::NoTranscription),
-        ocr: Arc::new(capability::ocr::NoOcr),
-        outbound: Arc::new(HttpClient::new(config.outbound_private)),
-        secrets: config.secrets.clone(),
-    };
+    let databases = Databases::open(server.clone(), &config.backends.own_databases).await?;
+    let databases = Arc::new(databases);
+    let pool = databases.shared().pool.clone();
+    let backing = backing::connect(config, &databases).await?;
+    let broker = backing.broker;
     let engine =
         Engine::new(Some(&config.compiled)).map_err(|e| StartError::Engine(format!("{e:#}")))?;
-    let broker: Arc<dyn Broker> = Arc::new(InboxBroker::new(pool.clone()));
     let deployer = Arc::new(Deployer {
         live: Arc::new(Live::new(broker.clone())),
-        store: RevisionStore::new(pool.clone()),
-        factory: Factory::new(engine, shared, server.clone(), pool.clone()),
+        store: RevisionStore::new(pool),
+        factory: Factory::new(engine, backing.shared, databases.clone()),
         deploying: Default::default(),
         committing: Default::default(),
     });
-    boot::boot(&deployer, bundles, config.database.is_none()).await?;
-    let granted = deployer.live.grants();
-    let relay = tokio::spawn(Relay::new(pool.clone(), broker, granted).run());
+    boot::boot(&deployer, bundles, config.backends.database.is_none()).await?;
+    let relay = |pool| Relay::new(pool, broker.clone(), deployer.live.grants());
+    let relays = databases.all().into_iter();
+    let relays = relays.map(|each| tokio::spawn(relay(each.pool.clone()).run()));
+    let relays = relays.collect();
     let stop = CancellationToken::new();
     let follower = Follower {
         deployer: deployer.clone(),
@@ -239,37 +167,26 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
         applying: Default::default(),
     };
     let following = follower.start(stop.clone());
+    let timers = Timers::new(databases.shared().pool.clone());
+    let schedule = Schedule::new(deployer.live.clone(), timers);
+    let scheduling = tokio::spawn(schedule.run(stop.clone()));
     let platform = Arc::new(Platform {
         deployer,
-        pool,
-        choices: choices(config),
+        health: Health::new(backing.dependencies),
+        backends: config.backends.clone(),
+        choices: backing::choices(config),
     });
     Ok(Running {
         platform,
         following,
+        scheduling,
         stop,
-        relay,
+        relays,
+        databases,
+        broker,
         cluster,
         _lock: lock,
     })
-}
-
-/// The configured model; whether its server knows it is told in the log, beside the start.
-fn model(config: &backend::openai::Config) -> Result<Arc<OpenAi>, capability::llm::Error> {
-    let llm = Arc::new(OpenAi::new(config.clone())?);
-    let (asked, name, server) = (llm.clone(), config.model.clone(), config.shown_url());
-    tokio::spawn(async move {
-        match asked.check_model().await {
-            ModelCheck::Known => tracing::debug!("{server} knows the model {name}"),
-            ModelCheck::Unknown => {
-                tracing::warn!(
-                    "{server} does not list the model {name}: set OPENROUTER_MODEL to one that it has"
-                );
-            }
-            ModelCheck::CannotTell => tracing::warn!("{server} does not say which models it has"),
-        }
-    });
-    Ok(llm)
 }
 
 /// One host to a data directory: its staging folder and private database are nobody else's.
@@ -289,25 +206,39 @@ fn lock(config: &Config) -> Result<File, StartError> {
 }
 
 impl Running {
-    /// After the gateway has stopped: events in hand, then the relay, the pools, the database.
-    pub async fn stop(self, drain: Duration) {
+    /// After the gateway has stopped: the contract's last steps, in its order. What is in hand may take
+    /// until `deadline`; what is cut off comes again.
+    pub async fn stop(self, deadline: Instant) {
         self.stop.cancel();
         self.following.wait().await;
-        let deployer = self.platform.deployer();
-        if tokio::time::timeout(drain, deployer.live.stop())
+        if tokio::time::timeout_at(deadline, self.scheduling)
             .await
             .is_err()
         {
-            tracing::warn!(
-                "some events did not end within {} s; they will come again",
-                drain.as_secs()
-            );
+            tracing::warn!("some timers' calls did not end in time; they will be made again");
         }
-        self.relay.abort();
+        let deployer = self.platform.deployer();
+        if tokio::time::timeout_at(deadline, deployer.live.stop())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some events did not end in time; they will come again");
+        }
+        for relay in &self.relays {
+            relay.abort();
+        }
+        tracing::info!("closing the connections to the database");
         deployer.factory.close().await;
-        self.platform.pool.close().await;
+        self.databases.close().await;
         if let Some(cluster) = self.cluster {
             cluster.stop().await;
+        }
+        tracing::info!("flushing events, closing the cache");
+        if tokio::time::timeout(FLUSH, self.broker.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the broker did not take its leave in time");
         }
     }
 }

@@ -1,16 +1,18 @@
 //! What the operator sets: flags and environment variables, read once. The only place that reads
 //! the environment.
 
+pub mod backends;
+mod environment;
+
 use std::collections::BTreeMap;
 use std::env;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use backends::Backends;
+use environment::Environment;
 use secrecy::{ExposeSecret, SecretString};
 
-/// Spoken of in the contract as the default model.
-const DEFAULT_MODEL: &str = "amazon/nova-2-lite-v1:free";
-const OPENROUTER: &str = "https://openrouter.ai/api/v1";
 /// HS256 wants a key at least as long as its hash: RFC 7518, section 3.2.
 const SECRET_BYTES: usize = 32;
 
@@ -27,29 +29,25 @@ pub struct Config {
     pub components: PathBuf,
     /// Where compiled components are kept.
     pub compiled: PathBuf,
-    /// With `DB_HOST`: that server, else a private one.
-    pub database: Option<backend::postgres::Config>,
-    /// With `OPENROUTER_API_KEY` or `OPENROUTER_BASE_URL`.
-    pub llm: Option<backend::openai::Config>,
+    /// What stands behind the capabilities.
+    pub backends: Backends,
     /// With `JWT_SECRET_KEY`; without it, development mode.
     pub jwt_secret: Option<SecretString>,
     /// `LECTERN_SECRET_NAME`, by `NAME`: what manifests may ask for.
     pub secrets: BTreeMap<String, String>,
     /// With `LECTERN_OUTBOUND_PRIVATE=1`: a granted host may have a private address.
     pub outbound_private: bool,
-    /// Variables that are set, and that this version has no use for.
-    pub unused: Vec<&'static str>,
 }
 
 /// A variable that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// Missing beside another.
-    #[error("{0} is not set, which {1} needs")]
-    Missing(&'static str, &'static str),
+    #[error("{0} is not set, though {1}")]
+    Missing(String, String),
     /// Not what it should be.
     #[error("{0} {1}")]
-    Invalid(&'static str, String),
+    Invalid(String, String),
     /// An open door.
     #[error(
         "JWT_SECRET_KEY is not set: without it any client can be anybody, so the host listens on loopback only, \
@@ -70,38 +68,36 @@ impl Config {
         if jwt_secret.is_none() && !listen.ip().is_loopback() {
             return Err(ConfigError::Exposed(listen));
         }
+        let environment = Environment::read();
         Ok(Self {
             listen,
             admin_listen,
             compiled: data_dir.join("compiled"),
             data_dir,
             components: components.unwrap_or_else(built_components),
-            database: database(variable)?,
-            llm: llm(variable),
+            backends: Backends::of(&environment)?,
             jwt_secret,
-            secrets: secrets(env::vars()),
-            outbound_private: outbound_private(),
-            unused: unused(variable),
+            secrets: secrets(&environment),
+            outbound_private: is_outbound_private(&environment),
         })
     }
 }
 
 /// `LECTERN_OUTBOUND_PRIVATE`.
 pub fn outbound_private() -> bool {
-    variable("LECTERN_OUTBOUND_PRIVATE").as_deref() == Some("1")
+    is_outbound_private(&Environment::read())
 }
 
-fn secrets(variables: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
-    let secret = |(name, value): (String, String)| {
-        let name = name.strip_prefix("LECTERN_SECRET_")?.to_owned();
-        (!value.is_empty()).then_some((name, value))
-    };
-    variables.filter_map(secret).collect()
+fn is_outbound_private(environment: &Environment) -> bool {
+    environment.get("LECTERN_OUTBOUND_PRIVATE").as_deref() == Some("1")
 }
 
-/// An empty variable counts as unset, as compose files leave them.
-fn variable(name: &'static str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
+fn secrets(environment: &Environment) -> BTreeMap<String, String> {
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    environment
+        .beginning("LECTERN_SECRET_")
+        .map(owned)
+        .collect()
 }
 
 impl Config {
@@ -115,12 +111,10 @@ impl Config {
             data_dir: data_dir.to_owned(),
             components,
             compiled: data_dir.join("compiled"),
-            database: None,
-            llm: None,
+            backends: Backends::embedded(),
             jwt_secret: None,
             secrets: BTreeMap::new(),
             outbound_private: false,
-            unused: vec![],
         }
     }
 }
@@ -131,7 +125,7 @@ pub fn configured_secret() -> Result<Option<SecretString>, ConfigError> {
         Ok(secret) => jwt_secret(Some(secret)),
         Err(env::VarError::NotPresent) => Ok(None),
         Err(env::VarError::NotUnicode(_)) => Err(ConfigError::Invalid(
-            "JWT_SECRET_KEY",
+            "JWT_SECRET_KEY".into(),
             "is not UTF-8".into(),
         )),
     }
@@ -149,69 +143,16 @@ pub fn jwt_secret(value: Option<String>) -> Result<Option<SecretString>, ConfigE
         .collect();
     if letters.starts_with("changeinproduction") || letters.starts_with("changeme") {
         let why = "is a placeholder: make one with `openssl rand -base64 48`";
-        return Err(ConfigError::Invalid("JWT_SECRET_KEY", why.into()));
+        return Err(ConfigError::Invalid("JWT_SECRET_KEY".into(), why.into()));
     }
     if secret.len() < SECRET_BYTES {
         let why = format!(
             "has {} bytes: HS256 wants {SECRET_BYTES} at least",
             secret.len()
         );
-        return Err(ConfigError::Invalid("JWT_SECRET_KEY", why));
+        return Err(ConfigError::Invalid("JWT_SECRET_KEY".into(), why));
     }
     Ok(Some(secret.into()))
-}
-
-type Variable = fn(&'static str) -> Option<String>;
-
-fn database(variable: Variable) -> Result<Option<backend::postgres::Config>, ConfigError> {
-    let Some(host) = variable("DB_HOST") else {
-        return Ok(None);
-    };
-    let port = match variable("DB_PORT") {
-        None => 5432,
-        Some(port) => port.parse().map_err(|_| {
-            ConfigError::Invalid("DB_PORT", format!("is `{port}`: a port from 1 to 65535"))
-        })?,
-    };
-    Ok(Some(backend::postgres::Config {
-        host,
-        port,
-        database: variable("DB_NAME").unwrap_or_else(|| "lectern".into()),
-        user: variable("DB_USER").unwrap_or_else(|| "postgres".into()),
-        password: variable("DB_PASSWORD")
-            .ok_or(ConfigError::Missing("DB_PASSWORD", "DB_HOST"))?
-            .into(),
-    }))
-}
-
-fn llm(variable: Variable) -> Option<backend::openai::Config> {
-    let key = variable("OPENROUTER_API_KEY");
-    let base_url = variable("OPENROUTER_BASE_URL");
-    if key.is_none() && base_url.is_none() {
-        return None;
-    }
-    Some(backend::openai::Config {
-        base_url: base_url.unwrap_or_else(|| OPENROUTER.into()),
-        key: key.map(Into::into),
-        referer: variable("OPENROUTER_REFERER"),
-        title: variable("OPENROUTER_TITLE"),
-        model: variable("OPENROUTER_MODEL").unwrap_or_else(|| DEFAULT_MODEL.into()),
-    })
-}
-
-/// The contract's variables whose backends this version does not have: the operator is told, rather
-/// than left to believe.
-fn unused(variable: Variable) -> Vec<&'static str> {
-    let named = [
-        "KAFKA_BOOTSTRAP_SERVERS",
-        "REDIS_HOST",
-        "S3_BUCKET_NAME",
-        "S3_BUCKET_DOCUMENTS",
-    ];
-    named
-        .into_iter()
-        .filter(|name| variable(name).is_some())
-        .collect()
 }
 
 /// `target/components` as `just build` leaves it: beside the program's own folder, else here.
@@ -264,25 +205,5 @@ mod tests {
             matches!(refused, Err(ConfigError::Exposed(_))),
             "JWT_SECRET_KEY must be unset for the tests"
         );
-    }
-
-    #[test]
-    fn a_database_without_a_password_names_the_variable() {
-        let only_host: Variable = |name| (name == "DB_HOST").then(|| "db".into());
-        assert!(
-            database(only_host)
-                .unwrap_err()
-                .to_string()
-                .contains("DB_PASSWORD")
-        );
-        assert!(database(|_| None).unwrap().is_none());
-    }
-
-    #[test]
-    fn a_model_needs_a_key_or_a_server() {
-        assert!(llm(|_| None).is_none());
-        let local: Variable =
-            |name| (name == "OPENROUTER_BASE_URL").then(|| "http://localhost:11434/v1".into());
-        assert_eq!(llm(local).unwrap().model, DEFAULT_MODEL);
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use backend::postgres::cluster;
 use backend::postgres::provision;
 
-use crate::assemble::choices;
+use crate::backing::choices;
 use crate::bundle;
 use crate::config::Config;
 
@@ -27,7 +27,7 @@ pub async fn examine(config: &Config) -> Report {
         report.line(
             "use",
             &format!(
-                "{:<9} {}  ({})",
+                "{:<13} {}  ({})",
                 choice.capability, choice.backend, choice.reason
             ),
         );
@@ -56,17 +56,11 @@ pub async fn examine(config: &Config) -> Report {
         "tokens are required (JWT_SECRET_KEY is set)"
     };
     report.line("ok", mode);
-    for name in &config.unused {
-        report.line(
-            "note",
-            &format!("{name} is set, but this version has no backend for it"),
-        );
-    }
     report
 }
 
 async fn database(config: &Config, report: &mut Report) {
-    if let Some(server) = &config.database {
+    if let Some(server) = &config.backends.database {
         match provision::connect(server).await {
             Ok(()) => report.line("ok", &format!("PostgreSQL at {} answers", server.host)),
             Err(error) => report.fault(&error.to_string()),

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use backend::postgres::ComponentPool;
 use backend::postgres::provision::{self, PoolLimits, ProvisionError};
-use backend::postgres::{self, ComponentPool, PlatformPool};
 use backend::revisions::{Content, MigrationFile};
 use capability::ComponentName;
 use capability::blobs::Blobs;
@@ -22,6 +22,7 @@ use runtime::{
     CallError, Capabilities, Checked, Component, Engine, Haste, Manifest, Refused, Revision,
 };
 
+use crate::databases::Databases;
 use crate::migration::{self, MigrationError};
 use crate::probe::{self, Unhealthy};
 use crate::router::Conflict;
@@ -130,26 +131,19 @@ impl Unfit {
 pub struct Factory {
     engine: Engine,
     shared: Shared,
-    server: postgres::Config,
-    platform: PlatformPool,
+    databases: Arc<Databases>,
     pools: Mutex<HashMap<(ComponentName, PoolLimits), Arc<ComponentPool>>>,
     /// What has been run for each component, here.
     migrated: Mutex<HashMap<ComponentName, Vec<MigrationFile>>>,
 }
 
 impl Factory {
-    /// On that engine, with those capabilities, and schemas on that server.
-    pub fn new(
-        engine: Engine,
-        shared: Shared,
-        server: postgres::Config,
-        platform: PlatformPool,
-    ) -> Self {
+    /// On that engine, with those capabilities, and schemas in those databases.
+    pub fn new(engine: Engine, shared: Shared, databases: Arc<Databases>) -> Self {
         Self {
             engine,
             shared,
-            server,
-            platform,
+            databases,
             pools: Mutex::default(),
             migrated: Mutex::default(),
         }
@@ -205,11 +199,16 @@ impl Factory {
         name: &ComponentName,
         migrations: &[MigrationFile],
     ) -> Result<(), Unfit> {
-        let (server, platform) = (self.server.clone(), self.platform.clone());
+        let database = self.databases.of(name).clone();
         let (name, migrations) = (name.clone(), migrations.to_vec());
         let runtime = tokio::runtime::Handle::current();
         let provisioned = tokio::task::spawn_blocking(move || {
-            runtime.block_on(provision::schema(&server, &platform, &name, &migrations))
+            runtime.block_on(provision::schema(
+                &database.server,
+                &database.pool,
+                &name,
+                &migrations,
+            ))
         });
         Ok(provisioned
             .await
@@ -221,7 +220,8 @@ impl Factory {
         let limits = limits(manifest.grants.postgres.as_ref()?);
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let pool = pools.entry((manifest.name.clone(), limits));
-        let open = || Arc::new(provision::pool(&self.server, &manifest.name, limits));
+        let server = &self.databases.of(&manifest.name).server;
+        let open = || Arc::new(provision::pool(server, &manifest.name, limits));
         Some(pool.or_insert_with(open).clone())
     }
 

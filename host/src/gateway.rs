@@ -78,7 +78,8 @@ impl Gateway {
             return (host, Err(Problem::InvalidPath));
         }
         match path {
-            "/health" => return (host, Ok(status::health(&self.platform).await)),
+            "/health" | "/health/ready" => return (host, Ok(status::ready(&self.platform).await)),
+            "/health/live" => return (host, Ok(status::live())),
             "/capabilities" => return (host, Ok(status::capabilities(&self.platform))),
             _ => {}
         }
@@ -113,12 +114,14 @@ impl Gateway {
         drop(table);
         auth::set_identity(request.headers_mut(), claims.as_ref());
         complete(&mut request);
-        (
-            name,
-            dispatch(&revision, request, kind)
-                .await
-                .map_err(Problem::Dispatch),
-        )
+        let answer = dispatch(&revision, request, kind).await;
+        let answer = match (answer, kind) {
+            (Ok(health), Kind::Probe) => {
+                Ok(status::component(&self.platform, revision.manifest(), health).await)
+            }
+            (answer, _) => answer.map_err(Problem::Dispatch),
+        };
+        (name, answer)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `lectern serve`: assemble, listen, and end in order.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
@@ -18,8 +20,12 @@ use crate::dev;
 use crate::gateway::{self, Gateway};
 use crate::token::{self, Role};
 
-/// How long requests, then events, may take to end.
-const DRAIN: Duration = Duration::from_secs(30);
+/// How long requests and events may take to end, together: what asked for the end (Kubernetes, 30 s)
+/// must not lose patience before the database and Kafka are told.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Events have so long at least, however long the requests took.
+const EVENTS: Duration = Duration::from_secs(5);
 
 /// Why the platform ended.
 #[derive(Debug, thiserror::Error)]
@@ -68,12 +74,18 @@ pub async fn run(config: &Config, sources: Option<&Path>) -> Result<(), ServeErr
     let watching = watch(sources, admin_address, &key);
     let operators = gateway::serve(admin_listener, admin, stop.cancelled(), DRAIN);
     let learners = async {
-        gateway::serve(listener, gateway, interrupted(), DRAIN).await;
+        let asked = Cell::new(None);
+        let interrupted = async {
+            interrupted().await;
+            asked.set(Some(Instant::now() + DRAIN));
+        };
+        gateway::serve(listener, gateway, interrupted, DRAIN).await;
         stop.cancel();
+        asked.get().unwrap_or_else(Instant::now)
     };
-    tokio::join!(operators, learners, stop.run_until_cancelled(watching));
+    let (_, deadline, _) = tokio::join!(operators, learners, stop.run_until_cancelled(watching));
     tracing::info!("no more requests; finishing events");
-    running.stop(DRAIN).await;
+    running.stop(deadline.max(Instant::now() + EVENTS)).await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -10,8 +10,9 @@ macro_rules! schedule {
 
         impl $crate::schedule::Guest for Scheduled {
             async fn run(tick: $crate::schedule::Tick) -> Result<(), String> {
-                let subject = format!("timer={}", tick.name);
-                $crate::log::about(&subject, $runner(tick)).await
+                let mark = format!("timer={}", tick.name);
+                let subject = $crate::log::Subject::new(&mark, None);
+                $crate::log::about(subject, $runner(tick)).await
             }
         }
 

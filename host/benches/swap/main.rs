@@ -210,5 +210,7 @@ async fn main() {
     bench.swaps().await;
     bench.beside_a_deploy().await;
     bench.weights().await;
-    running.stop(Duration::from_secs(5)).await;
+    running
+        .stop(tokio::time::Instant::now() + Duration::from_secs(5))
+        .await;
 }

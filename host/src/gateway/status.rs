@@ -1,27 +1,98 @@
-//! What the host says of itself.
+//! What the host says of itself, and adds to what a component says of itself.
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, json};
+use http_body_util::{BodyExt, Limited};
+use runtime::Manifest;
+use serde_json::{Map, Value, json};
 
 use super::problem::timestamp;
 use crate::assemble::Platform;
+use crate::health::Measured;
 
-/// `GET /health`: the contract's body, measured now.
-pub(super) async fn health(platform: &Platform) -> Response {
-    let connected = platform.database_answers().await;
-    let (status, word) = if connected {
-        (StatusCode::OK, "healthy")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "unhealthy")
+/// Of a component's health, what is read of it.
+const MAX_BODY: usize = 64 << 10;
+
+/// `GET /health`, `GET /health/ready`: the contract's body, measured a moment ago at most; 503 where
+/// nothing can be done.
+pub(super) async fn ready(platform: &Platform) -> Response {
+    let measured = platform.health().measured().await;
+    let status = match measured.is_ready {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
     };
     let body = json!({
-        "status": word,
+        "status": measured.word(),
         "service": "lectern",
         "timestamp": timestamp(),
-        "dependencies": { "database": if connected { "connected" } else { "disconnected" } },
+        "dependencies": measured.states,
     });
     (status, axum::Json(body)).into_response()
+}
+
+/// `GET /health/live`: that there is somebody to answer, whatever stands behind.
+pub(super) fn live() -> Response {
+    let body = json!({ "status": "healthy", "service": "lectern", "timestamp": timestamp() });
+    axum::Json(body).into_response()
+}
+
+/// A component's own health, with the servers that the host keeps for it. One that is no JSON object
+/// stays as it is.
+pub(super) async fn component(
+    platform: &Platform,
+    manifest: &Manifest,
+    response: Response,
+) -> Response {
+    let (mut head, body) = response.into_parts();
+    let Ok(read) = Limited::new(body, MAX_BODY).collect().await else {
+        return (StatusCode::BAD_GATEWAY, "").into_response();
+    };
+    let read = read.to_bytes();
+    let Ok(Value::Object(mut said)) = serde_json::from_slice(&read) else {
+        return Response::from_parts(head, Body::from(read));
+    };
+    let measured = platform.health().measured().await;
+    add(&mut said, &its(platform, manifest), &measured);
+    head.headers.remove(header::CONTENT_LENGTH);
+    let json = HeaderValue::from_static("application/json");
+    head.headers.insert(header::CONTENT_TYPE, json);
+    Response::from_parts(head, Body::from(Value::Object(said).to_string()))
+}
+
+/// What the host keeps for it.
+fn its(platform: &Platform, manifest: &Manifest) -> Vec<&'static str> {
+    let grants = &manifest.grants;
+    let name = manifest.name.as_str();
+    let stored_there = grants.blobs.is_some() && platform.is_in_s3(name);
+    let kept = [
+        ("kafka", grants.events.is_some()),
+        ("redis", grants.cache.is_some()),
+        ("aws", stored_there),
+    ];
+    let kept = kept.into_iter().filter(|(_, is_kept)| *is_kept);
+    kept.map(|(name, _)| name).collect()
+}
+
+fn add(said: &mut Map<String, Value>, its: &[&'static str], measured: &Measured) {
+    let states = its
+        .iter()
+        .filter_map(|name| Some((*name, *measured.states.get(name)?)));
+    let states: Vec<_> = states.collect();
+    let is_whole = states
+        .iter()
+        .all(|(_, state)| ["connected", "local"].contains(state));
+    if !is_whole && said.get("status").is_some_and(|status| status == "healthy") {
+        said.insert("status".into(), "degraded".into());
+    }
+    let dependencies = said
+        .entry("dependencies")
+        .or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(dependencies) = dependencies {
+        for (name, state) in states {
+            dependencies.entry(name).or_insert_with(|| state.into());
+        }
+    }
 }
 
 /// `GET /capabilities`: which backend stands behind each, so that a client never offers what isn't there.
@@ -31,4 +102,32 @@ pub(super) fn capabilities(platform: &Platform) -> Response {
         (choice.capability.to_owned(), value)
     });
     axum::Json(json!({ "capabilities": choices.collect::<Map<_, _>>() })).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_away_degrades_a_component_that_is_well() {
+        let measured = Measured {
+            states: [("kafka", "disconnected"), ("redis", "connected")].into(),
+            ..Measured::default()
+        };
+        let said = |value| match value {
+            Value::Object(said) => said,
+            _ => Map::new(),
+        };
+        let mut well =
+            said(json!({ "status": "healthy", "dependencies": { "database": "connected" } }));
+        add(&mut well, &["kafka"], &measured);
+        assert_eq!(well["status"], "degraded");
+        assert_eq!(
+            well["dependencies"],
+            json!({ "database": "connected", "kafka": "disconnected" })
+        );
+        let mut other = said(json!({ "status": "healthy" }));
+        add(&mut other, &["redis"], &measured);
+        assert_eq!(other["status"], "healthy");
+    }
 }

@@ -111,7 +111,10 @@ async fn health_is_measured() {
     let folder = data_dir();
     let cluster = Cluster::start(folder.path()).await.unwrap();
     let database = cluster.config().clone();
-    let host = TestHost::with("components", |config| config.database = Some(database)).await;
+    let host = TestHost::with("components", |config| {
+        config.backends.database = Some(database)
+    })
+    .await;
     for path in [
         "/health",
         "/chat/health",

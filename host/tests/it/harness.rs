@@ -168,7 +168,9 @@ impl TestHost {
         drop(self.client);
         self.stop.cancel();
         self.serving.await.unwrap();
-        self.running.stop(PATIENCE).await;
+        self.running
+            .stop(tokio::time::Instant::now() + PATIENCE)
+            .await;
         self.folder
     }
 

@@ -10,6 +10,7 @@ mod bad_input;
 mod crash;
 mod deploy;
 mod engines;
+mod faults;
 mod gateway;
 mod harness;
 mod learner;
@@ -17,4 +18,6 @@ mod model;
 mod neighbours;
 mod rollout;
 mod sandbox;
+#[path = "../../crates/backend/tests/it/services.rs"]
+mod services;
 mod swap;

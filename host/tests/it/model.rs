@@ -58,7 +58,7 @@ impl Model {
             referer: None,
             title: None,
         };
-        TestHost::with("components", |config| config.llm = Some(llm)).await
+        TestHost::with("components", |config| config.backends.llm = Some(llm)).await
     }
 }
 

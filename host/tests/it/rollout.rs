@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use backend::postgres::cluster::Cluster;
 use host::client::Upload;
-use host::config::Config;
 
 use crate::deploy::{probe, version};
 use crate::harness::{PATIENCE, TestHost, config, data_dir};
@@ -106,10 +105,8 @@ async fn a_canary_within_its_bounds_is_promoted_by_the_manifest_s_rule() {
 
 async fn beside(database: &backend::postgres::Config) -> TestHost {
     let folder = data_dir();
-    let config = Config {
-        database: Some(database.clone()),
-        ..config(folder.path(), "test-components")
-    };
+    let mut config = config(folder.path(), "test-components");
+    config.backends.database = Some(database.clone());
     TestHost::on(folder, config).await
 }
 
@@ -178,10 +175,8 @@ async fn a_host_that_cannot_run_a_revision_holds_it_back_and_says_so() {
     let cluster = Cluster::start(folder.path()).await.unwrap();
     let one = {
         let folder = data_dir();
-        let mut config = Config {
-            database: Some(cluster.config().clone()),
-            ..config(folder.path(), "test-components")
-        };
+        let mut config = config(folder.path(), "test-components");
+        config.backends.database = Some(cluster.config().clone());
         config.secrets.insert("ONLY_ONE".into(), "x".into());
         TestHost::on(folder, config).await
     };

@@ -4,7 +4,6 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::routing::{get, post};
-use futures::StreamExt;
 use guest::Problem;
 use guest::bindings::capabilities::lectern::platform::{ocr, speech, transcription};
 

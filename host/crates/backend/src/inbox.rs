@@ -73,6 +73,23 @@ impl InboxBroker {
     }
 }
 
+/// Gives what still waits in the inboxes back to the outbox, for another broker to carry. Every
+/// consumer of a topic gets it again: its own inbox knows what it has done. Answers how many events.
+pub async fn hand_over(pool: &PgPool) -> Result<u64, Error> {
+    let moved = sqlx::query(
+        "with left_over as (delete from lectern.inbox returning *) \
+         insert into lectern.outbox (event_id, component, topic, key, payload, occurred_at, trace) \
+         select event_id, $1, topic, key, payload, occurred_at, trace from \
+         (select distinct on (event_id) * from left_over) each order by seq \
+         on conflict do nothing",
+    )
+    .bind(crate::outbox::HOST)
+    .execute(pool)
+    .await
+    .map_err(failed)?;
+    Ok(moved.rows_affected())
+}
+
 impl Drop for InboxBroker {
     fn drop(&mut self) {
         self.listening.abort();

@@ -41,8 +41,10 @@ pub struct Config {
     pub sasl_password: Option<SecretString>,
     /// A file of certificates in PEM that are trusted; the system's where not given.
     pub ssl_ca_location: Option<String>,
-    /// Begins every consumer group's name, so that two platforms can share a cluster.
+    /// Begins every consumer group's name, and every topic's: two platforms can share a cluster.
     pub group_prefix: String,
+    /// None by default: the topics have the contract's names.
+    pub topic_prefix: String,
 }
 
 impl Config {
@@ -56,6 +58,7 @@ impl Config {
             sasl_password: None,
             ssl_ca_location: None,
             group_prefix: "lectern.".to_owned(),
+            topic_prefix: String::new(),
         }
     }
 
@@ -95,7 +98,8 @@ impl KafkaBroker {
     /// that librdkafka does not take.
     pub fn new(config: Config) -> Result<Self, Error> {
         let health = Arc::new(Health::default());
-        let producing = Producing::new(config.settings(), health).map_err(|error| {
+        let prefix = config.topic_prefix.clone();
+        let producing = Producing::new(config.settings(), prefix, health).map_err(|error| {
             Error::Invalid(format!(
                 "Kafka's settings are refused (TLS and SCRAM want a build with the feature `kafka-tls`): {error}"
             ))
@@ -165,7 +169,8 @@ impl Broker for KafkaBroker {
             .create_with_context(watch)
             .map_err(|error| failed(&error))?;
         let (task, records) = Task::new(consumer, changes, group, self.producing.clone());
-        self.consumers.spawn(task.run(topics.to_vec()));
+        let topics = topics.iter().map(|topic| self.producing.full(topic));
+        self.consumers.spawn(task.run(topics.collect()));
         Ok(Box::new(records))
     }
 

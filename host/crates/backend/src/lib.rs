@@ -20,6 +20,7 @@ pub mod s3;
 mod scratch;
 pub mod tesseract;
 pub mod textract;
+pub mod timers;
 pub mod transcribe;
 
 /// A named point where the fault tests kill the host: aborts on the spot, as SIGKILL would, where

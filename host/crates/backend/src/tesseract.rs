@@ -81,6 +81,11 @@ fn programs() -> Result<(PathBuf, PathBuf), Missing> {
 }
 
 impl Tesseract {
+    /// What has to be installed for it, where something has.
+    pub fn missing() -> Option<Missing> {
+        programs().err()
+    }
+
     /// Reads documents from `blobs`; `room` counts jobs and, apart from them, images.
     pub async fn find(room: Room, blobs: Arc<dyn Blobs>) -> Result<Self, Missing> {
         let (tesseract, pdftoppm) = programs()?;

@@ -2,6 +2,7 @@
 
 pub mod contract;
 pub mod local;
+pub mod routed;
 pub mod scoped;
 
 use std::fmt;

@@ -282,7 +282,8 @@ impl Task {
         };
         let offset = ticket.origin.offset;
         match event {
-            Ok(event) => {
+            Ok(mut event) => {
+                event.topic = self.producing.plain(&event.topic);
                 if assigned.track.push(offset, event) {
                     self.ready.push_back(ticket);
                 }
@@ -484,7 +485,7 @@ impl Held {
             attempts: self.attempt,
             reason,
         };
-        let letter = Outgoing::event(&self.event).dead(&death);
+        let letter = self.producing.record(&self.event).dead(&death);
         self.producing.bury(&letter).await
     }
 }

@@ -41,13 +41,18 @@ pub(super) struct Producing {
     settings: ClientConfig,
     producer: RwLock<FutureProducer<Ear>>,
     admin: AdminClient<DefaultClientContext>,
+    prefix: String,
     /// Topics that are there.
     known: Mutex<HashSet<String>>,
     pub(super) health: Arc<Health>,
 }
 
 impl Producing {
-    pub(super) fn new(mut settings: ClientConfig, health: Arc<Health>) -> Result<Self, KafkaError> {
+    pub(super) fn new(
+        mut settings: ClientConfig,
+        prefix: String,
+        health: Arc<Health>,
+    ) -> Result<Self, KafkaError> {
         let admin = settings.create()?;
         settings
             .set("enable.idempotence", "true")
@@ -62,9 +67,25 @@ impl Producing {
             producer: RwLock::new(settings.create_with_context(Ear(health.clone()))?),
             settings,
             admin,
+            prefix,
             known: Mutex::default(),
             health,
         })
+    }
+
+    /// A topic's name in the cluster.
+    pub(super) fn full(&self, topic: &str) -> String {
+        format!("{}{topic}", self.prefix)
+    }
+
+    /// The reverse.
+    pub(super) fn plain(&self, topic: &str) -> String {
+        topic.strip_prefix(&self.prefix).unwrap_or(topic).to_owned()
+    }
+
+    /// An event, as it is sent.
+    pub(super) fn record(&self, event: &Event) -> Outgoing {
+        Outgoing::event(event, self.full(&event.topic))
     }
 
     pub(super) fn producer(&self) -> FutureProducer<Ear> {
@@ -114,23 +135,24 @@ impl Producing {
 
     /// Sends them in their order; all are acknowledged, or named as refused.
     pub(super) async fn send(&self, events: &[Event]) -> Result<Vec<Refused>, Error> {
-        let mut topics: Vec<&str> = events.iter().map(|event| event.topic.as_str()).collect();
+        let records: Vec<_> = events.iter().map(|event| self.record(event)).collect();
+        let mut topics: Vec<&str> = records.iter().map(|r| r.topic.as_str()).collect();
         topics.sort_unstable();
         topics.dedup();
         self.ensure(&topics).await?;
-        match self.send_all(events).await {
+        match self.send_all(&records).await {
             Ok(()) => Ok(vec![]),
-            Err(error) if is_refusal(&error) => self.send_singly(events).await,
+            Err(error) if is_refusal(&error) => self.send_singly(&records).await,
             Err(error) => Err(self.broken(&error)),
         }
     }
 
-    async fn send_all(&self, events: &[Event]) -> Result<(), KafkaError> {
+    async fn send_all(&self, records: &[Outgoing]) -> Result<(), KafkaError> {
         let producer = self.producer();
-        let mut sent = Vec::with_capacity(events.len());
+        let mut sent = Vec::with_capacity(records.len());
         let mut broke = None;
-        for event in events {
-            match enqueue(&producer, &Outgoing::event(event)).await {
+        for record in records {
+            match enqueue(&producer, record).await {
                 Ok(delivery) => sent.push(delivery),
                 Err(error) => {
                     broke = Some(error);
@@ -149,11 +171,11 @@ impl Producing {
     }
 
     /// One of them is refused: which, each tells for itself.
-    async fn send_singly(&self, events: &[Event]) -> Result<Vec<Refused>, Error> {
+    async fn send_singly(&self, records: &[Outgoing]) -> Result<Vec<Refused>, Error> {
         let mut refused = vec![];
-        for (index, event) in events.iter().enumerate() {
+        for (index, record) in records.iter().enumerate() {
             self.renew_if_fatal()?;
-            match self.send_all(std::slice::from_ref(event)).await {
+            match self.send_all(std::slice::from_ref(record)).await {
                 Ok(()) => {}
                 Err(error) if is_refusal(&error) => {
                     let reason = format!("Kafka refuses it: {error}");

@@ -48,9 +48,9 @@ pub(super) struct Death<'a> {
 }
 
 impl Outgoing {
-    pub(super) fn event(event: &Event) -> Self {
+    pub(super) fn event(event: &Event, topic: String) -> Self {
         Self {
-            topic: event.topic.clone(),
+            topic,
             key: event.key.clone().into_bytes(),
             payload: event.payload.clone().into_bytes(),
             headers: headers(event),

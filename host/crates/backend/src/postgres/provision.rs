@@ -40,6 +40,11 @@ const PLATFORM: &[(i64, &str, &str)] = &[
         "trace events",
         include_str!("../../../../../migrations/platform/0004_trace_events.sql"),
     ),
+    (
+        5,
+        "create timers",
+        include_str!("../../../../../migrations/platform/0005_create_timers.sql"),
+    ),
 ];
 
 /// Why the database is not ready.
@@ -90,6 +95,7 @@ pub async fn platform(config: &Config) -> Result<PgPool, ProvisionError> {
         user: config.user.clone(),
         source,
     };
+    make_database(config).await?;
     let pool = PgPoolOptions::new()
         .max_connections(8)
         .acquire_timeout(ACQUIRE)
@@ -102,6 +108,41 @@ pub async fn platform(config: &Config) -> Result<PgPool, ProvisionError> {
     unlock(&mut connection, config).await?;
     made?;
     Ok(pool)
+}
+
+/// Where the server has no database of that name, and the user may make one.
+async fn make_database(config: &Config) -> Result<(), ProvisionError> {
+    // invalid_catalog_name
+    const MISSING: &str = "3D000";
+    let code = |error: &sqlx::Error| error.as_database_error()?.code().map(String::from);
+    match PgConnection::connect_with(&config.options()).await {
+        Err(error) if code(&error).as_deref() == Some(MISSING) => {}
+        // Whatever else there is, the pool finds out and says.
+        _ => return Ok(()),
+    }
+    let server = Config {
+        database: "postgres".into(),
+        ..config.clone()
+    };
+    let connect = |source| ProvisionError::Connect {
+        user: config.user.clone(),
+        source,
+    };
+    let options = server.options();
+    let mut connection = PgConnection::connect_with(&options)
+        .await
+        .map_err(connect)?;
+    let name = config.database.replace('"', "\"\"");
+    let made = format!("create database \"{name}\"");
+    match run(&mut connection, config, "make the database", &made).await {
+        // duplicate_database, or its name taken meanwhile: another host was first.
+        Err(ProvisionError::Privilege { source, .. })
+            if matches!(code(&source).as_deref(), Some("42P04" | "23505")) =>
+        {
+            Ok(())
+        }
+        made => made,
+    }
 }
 
 async fn platform_tables(

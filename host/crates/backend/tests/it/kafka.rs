@@ -81,7 +81,7 @@ async fn produce(servers: &str, topic: &str, payload: &[u8]) {
 
 #[tokio::test]
 async fn kafka_keeps_the_contract() {
-    let Some(servers) = services::kafka() else {
+    let Some(servers) = services::wanted("KAFKA_BOOTSTRAP_SERVERS") else {
         return;
     };
     let broker = broker(&servers);
@@ -91,7 +91,7 @@ async fn kafka_keeps_the_contract() {
 
 #[tokio::test]
 async fn what_is_done_is_committed_and_what_is_not_comes_again() {
-    let Some(servers) = services::kafka() else {
+    let Some(servers) = services::wanted("KAFKA_BOOTSTRAP_SERVERS") else {
         return;
     };
     let (topic, group) = (topic("commit"), topic("group"));
@@ -120,7 +120,7 @@ async fn what_is_done_is_committed_and_what_is_not_comes_again() {
 
 #[tokio::test]
 async fn two_hosts_share_a_group_and_one_takes_over_from_the_other() {
-    let Some(servers) = services::kafka() else {
+    let Some(servers) = services::wanted("KAFKA_BOOTSTRAP_SERVERS") else {
         return;
     };
     let (topic, group) = (topic("share"), topic("group"));
@@ -153,7 +153,7 @@ async fn two_hosts_share_a_group_and_one_takes_over_from_the_other() {
 
 #[tokio::test]
 async fn a_dead_letter_says_why_and_where_from() {
-    let Some(servers) = services::kafka() else {
+    let Some(servers) = services::wanted("KAFKA_BOOTSTRAP_SERVERS") else {
         return;
     };
     let (topic, group) = (topic("poison"), topic("group"));
@@ -195,7 +195,7 @@ async fn a_dead_letter_says_why_and_where_from() {
 
 #[tokio::test]
 async fn what_is_no_event_goes_to_the_dead_letters_and_blocks_nothing() {
-    let Some(servers) = services::kafka() else {
+    let Some(servers) = services::wanted("KAFKA_BOOTSTRAP_SERVERS") else {
         return;
     };
     let (topic, group) = (topic("garbage"), topic("group"));
@@ -221,7 +221,7 @@ async fn what_is_no_event_goes_to_the_dead_letters_and_blocks_nothing() {
 
 #[tokio::test]
 async fn what_the_broker_never_takes_is_named_and_the_rest_is_sent() {
-    let Some(servers) = services::kafka() else {
+    let Some(servers) = services::wanted("KAFKA_BOOTSTRAP_SERVERS") else {
         return;
     };
     let (topic, group) = (topic("large"), topic("group"));

@@ -1,4 +1,4 @@
-//! The cache in Redis: the contract against the server that `REDIS_HOST` and `REDIS_PORT` name, and
+//! The cache in Redis: the contract against the server of `just services`, and
 //! what a server that hangs, refuses or comes back costs.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::missing::is_missing;
+use crate::services;
 
 const LONG: Duration = Duration::from_secs(10);
 
@@ -25,11 +25,8 @@ fn config(port: u16) -> Config {
 }
 
 fn server() -> Option<Config> {
-    let (host, port) = (std::env::var("REDIS_HOST"), std::env::var("REDIS_PORT"));
-    let (Ok(host), Ok(port)) = (host, port) else {
-        is_missing("Redis (REDIS_HOST, REDIS_PORT)");
-        return None;
-    };
+    let host = services::wanted("REDIS_HOST")?;
+    let port = services::variable("REDIS_PORT")?;
     Some(Config {
         host,
         ..config(port.parse().unwrap())

@@ -1,0 +1,408 @@
+//! What stands behind the capabilities: the only place that knows both a real backend and a local one.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use backend::aws::Aws;
+use backend::engine_command::EngineCommand;
+use backend::flite::Flite;
+use backend::inbox::{self, InboxBroker};
+use backend::jobs::Room;
+use backend::kafka::KafkaBroker;
+use backend::openai::{ModelCheck, OpenAi};
+use backend::openai_transcription::OpenAiTranscription;
+use backend::outbound::HttpClient;
+use backend::polly::Polly;
+use backend::redis::{RedisCache, Unusable};
+use backend::s3::{CheckError, S3Blobs};
+use backend::tesseract::Tesseract;
+use backend::textract::Textract;
+use backend::transcribe::Transcribe;
+use capability::blobs::Blobs;
+use capability::blobs::local::LocalBlobs;
+use capability::blobs::routed::Routed;
+use capability::cache::Cache;
+use capability::cache::local::LocalCache;
+use capability::events::{Broker, Error as EventsError};
+use capability::llm::{Llm, NoLlm};
+use capability::ocr::{NoOcr, Ocr};
+use capability::speech::Speech;
+use capability::transcription::{NoTranscription, Transcription};
+
+use crate::assemble::StartError;
+use crate::config::Config;
+use crate::config::backends::{self, Backends};
+use crate::databases::{Database, Databases};
+use crate::factory::Shared;
+use crate::health::{Dependency, Trouble};
+
+/// What all components' cached values may take together.
+const CACHE_BYTES: u64 = 64 << 20;
+/// Sentences spoken at once by the host's own voice.
+const VOICES: usize = 2;
+/// Pages read at once by Tesseract, each a second of a processor; documents that wait.
+const READERS: Room = Room {
+    places: 1,
+    queue: 100,
+};
+
+/// Which backend a capability uses, and why.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// Its name, as in `wit/`.
+    pub capability: &'static str,
+    /// What stands behind it.
+    pub backend: String,
+    /// Which variable decided.
+    pub reason: String,
+}
+
+/// The backends, connected or connecting.
+pub struct Backing {
+    /// For components.
+    pub shared: Shared,
+    /// For the outbox, and for consumers.
+    pub broker: Arc<dyn Broker>,
+    /// What health asks.
+    pub dependencies: Vec<Dependency>,
+}
+
+/// Where blobs of the host's own lie.
+fn folder(config: &Config) -> PathBuf {
+    config.data_dir.join("blobs")
+}
+
+/// Connects what can be connected now; what is away is waited for in the background.
+pub async fn connect(config: &Config, databases: &Arc<Databases>) -> Result<Backing, StartError> {
+    let backends = &config.backends;
+    let mut dependencies = vec![database(databases)];
+    let aws = Aws::load(&backends.aws).await;
+    let s3 = Arc::new(S3Blobs::new(&aws, backends.buckets.clone()));
+    if backends.uses_s3() {
+        dependencies.push(storage(s3.clone()));
+    }
+    let blobs = blobs(config, &s3).await?;
+    let shared = Shared {
+        cache: cache(backends, &mut dependencies)?,
+        llm: match &backends.llm {
+            Some(llm) => model(llm)?,
+            None => Arc::new(NoLlm),
+        },
+        speech: speech(backends, &aws)?,
+        transcription: transcription(backends, &aws, &s3, &blobs)?,
+        ocr: ocr(backends, &aws, &s3, &blobs).await,
+        outbound: Arc::new(HttpClient::new(config.outbound_private)),
+        secrets: config.secrets.clone(),
+        blobs,
+    };
+    Ok(Backing {
+        broker: broker(backends, databases.shared(), &mut dependencies).await?,
+        shared,
+        dependencies,
+    })
+}
+
+async fn blobs(config: &Config, s3: &Arc<S3Blobs>) -> Result<Arc<dyn Blobs>, StartError> {
+    let buckets = &config.backends.buckets;
+    if buckets.default.is_some() {
+        return Ok(s3.clone());
+    }
+    let local: Arc<dyn Blobs> = Arc::new(LocalBlobs::open(&folder(config)).await?);
+    if buckets.by_component.is_empty() {
+        return Ok(local);
+    }
+    let named = buckets.by_component.keys();
+    Ok(Arc::new(Routed {
+        named: named
+            .map(|name| (name.clone(), s3.clone() as Arc<dyn Blobs>))
+            .collect::<BTreeMap<_, _>>(),
+        otherwise: local,
+    }))
+}
+
+fn cache(
+    backends: &Backends,
+    dependencies: &mut Vec<Dependency>,
+) -> Result<Arc<dyn Cache>, StartError> {
+    let Some(config) = &backends.redis else {
+        return Ok(Arc::new(LocalCache::new(CACHE_BYTES)));
+    };
+    let unfit = |error: Unusable| StartError::Backend("Redis", error.to_string());
+    let redis = Arc::new(RedisCache::new(config).map_err(unfit)?);
+    let asked = redis.clone();
+    dependencies.push(Dependency {
+        name: "redis",
+        is_needed: false,
+        ask: Box::new(move || {
+            let redis = asked.clone();
+            Box::pin(async move {
+                redis.check().await.map_err(|error| match &error {
+                    Unusable::Credentials(_) => Trouble::Refused(error.to_string()),
+                    Unusable::Unreachable(_) => Trouble::Away(error.to_string()),
+                })
+            })
+        }),
+    });
+    Ok(redis)
+}
+
+async fn broker(
+    backends: &Backends,
+    database: &Database,
+    dependencies: &mut Vec<Dependency>,
+) -> Result<Arc<dyn Broker>, StartError> {
+    let Some(config) = &backends.kafka else {
+        return Ok(Arc::new(InboxBroker::new(database.pool.clone())));
+    };
+    let unfit = |error: EventsError| StartError::Backend("Kafka", error.to_string());
+    let kafka = Arc::new(KafkaBroker::new(config.clone()).map_err(unfit)?);
+    match inbox::hand_over(&database.pool).await {
+        Ok(0) => {}
+        Ok(events) => tracing::info!("{events} events that waited in inboxes go to Kafka"),
+        Err(error) => tracing::warn!(%error, "what waits in inboxes was not handed to Kafka"),
+    }
+    let asked = kafka.clone();
+    dependencies.push(Dependency {
+        name: "kafka",
+        // Events wait in the outbox.
+        is_needed: false,
+        ask: Box::new(move || {
+            let kafka = asked.clone();
+            Box::pin(async move {
+                kafka.check().await.map_err(|error| match &error {
+                    EventsError::AccessDenied => {
+                        Trouble::Refused("it refuses the credentials".into())
+                    }
+                    other => Trouble::Away(other.to_string()),
+                })
+            })
+        }),
+    });
+    Ok(kafka)
+}
+
+fn database(databases: &Arc<Databases>) -> Dependency {
+    let databases = databases.clone();
+    Dependency {
+        name: "database",
+        is_needed: true,
+        ask: Box::new(move || {
+            let databases = databases.clone();
+            Box::pin(async move {
+                for database in databases.all() {
+                    let answer = backend::postgres::provision::ping(&database.pool).await;
+                    answer.map_err(|error| Trouble::Away(error.to_string()))?;
+                }
+                Ok(())
+            })
+        }),
+    }
+}
+
+fn storage(s3: Arc<S3Blobs>) -> Dependency {
+    Dependency {
+        name: "aws",
+        // What is stored elsewhere is still served.
+        is_needed: false,
+        ask: Box::new(move || {
+            let s3 = s3.clone();
+            Box::pin(async move {
+                s3.check().await.map_err(|error| match &error {
+                    CheckError::Unreachable { .. } => Trouble::Away(error.to_string()),
+                    _ => Trouble::Refused(error.to_string()),
+                })
+            })
+        }),
+    }
+}
+
+fn speech(backends: &Backends, aws: &Aws) -> Result<Arc<dyn Speech>, StartError> {
+    Ok(match backends.speech.what {
+        backends::Speech::Polly => Arc::new(Polly::new(aws)),
+        backends::Speech::Local => {
+            let flite = Flite::new(VOICES);
+            Arc::new(flite.map_err(|e| StartError::Backend("the host's voice", e.to_string()))?)
+        }
+    })
+}
+
+fn transcription(
+    backends: &Backends,
+    aws: &Aws,
+    s3: &Arc<S3Blobs>,
+    blobs: &Arc<dyn Blobs>,
+) -> Result<Arc<dyn Transcription>, StartError> {
+    use backends::Transcription as Choice;
+    let unfit = |why: String| StartError::Backend("transcription", why);
+    Ok(match &backends.transcription.what {
+        Choice::Transcribe => {
+            let transcribe = Transcribe::new(aws, s3.clone());
+            Arc::new(transcribe.map_err(|e| unfit(e.to_string()))?)
+        }
+        Choice::OpenAi(config) => {
+            let server = OpenAiTranscription::new(config.clone(), blobs.clone());
+            Arc::new(server.map_err(|e| unfit(e.to_string()))?)
+        }
+        Choice::Command(config) => {
+            let command = EngineCommand::new(config.clone(), blobs.clone());
+            Arc::new(command.map_err(|e| unfit(e.to_string()))?)
+        }
+        Choice::None => Arc::new(NoTranscription),
+    })
+}
+
+async fn ocr(
+    backends: &Backends,
+    aws: &Aws,
+    s3: &Arc<S3Blobs>,
+    blobs: &Arc<dyn Blobs>,
+) -> Arc<dyn Ocr> {
+    match backends.ocr.what {
+        backends::Ocr::Textract => Arc::new(Textract::new(aws, s3.clone())),
+        backends::Ocr::Local => match Tesseract::find(READERS, blobs.clone()).await {
+            Ok(tesseract) => Arc::new(tesseract),
+            Err(missing) => {
+                tracing::debug!("no OCR: {missing}");
+                Arc::new(NoOcr)
+            }
+        },
+        backends::Ocr::None => Arc::new(NoOcr),
+    }
+}
+
+/// The configured model; whether its server knows it is told in the log, beside the start.
+fn model(config: &backend::openai::Config) -> Result<Arc<dyn Llm>, StartError> {
+    let llm = Arc::new(OpenAi::new(config.clone())?);
+    let (asked, name, server) = (llm.clone(), config.model.clone(), config.shown_url());
+    tokio::spawn(async move {
+        match asked.check_model().await {
+            ModelCheck::Known => tracing::debug!("{server} knows the model {name}"),
+            ModelCheck::Unknown => {
+                tracing::warn!(
+                    "{server} does not list the model {name}: set OPENROUTER_MODEL to one that it has"
+                );
+            }
+            ModelCheck::CannotTell => tracing::warn!("{server} does not say which models it has"),
+        }
+    });
+    Ok(llm)
+}
+
+/// Which backends the configuration chooses, without starting any.
+pub fn choices(config: &Config) -> Vec<Choice> {
+    let backends = &config.backends;
+    let choice = |capability, backend: String, reason: &str| Choice {
+        capability,
+        backend,
+        reason: reason.to_owned(),
+    };
+    let postgres = match &backends.database {
+        Some(server) => {
+            let place = format!("PostgreSQL at {}:{}", server.host, server.port);
+            choice("postgres", place, "DB_HOST is set")
+        }
+        None => choice(
+            "postgres",
+            "private PostgreSQL".into(),
+            "DB_HOST is not set",
+        ),
+    };
+    let events = match &backends.kafka {
+        Some(kafka) => {
+            let place = format!("Kafka at {}", kafka.bootstrap_servers);
+            choice("events", place, "KAFKA_BOOTSTRAP_SERVERS is set")
+        }
+        None => choice(
+            "events",
+            "outbox and inboxes in PostgreSQL".into(),
+            "KAFKA_BOOTSTRAP_SERVERS is not set",
+        ),
+    };
+    let cache = match &backends.redis {
+        Some(redis) => {
+            let place = format!("Redis at {}:{}", redis.host, redis.port);
+            choice("cache", place, "REDIS_HOST is set")
+        }
+        None => choice(
+            "cache",
+            "the host's own memory".into(),
+            "REDIS_HOST is not set",
+        ),
+    };
+    let (blobs, why) = blobs_choice(config);
+    let (llm, llm_why) = llm_choice(backends);
+    vec![
+        postgres,
+        events,
+        choice("blobs", blobs, &why),
+        cache,
+        choice("llm", llm, llm_why),
+        choice("speech", speech_choice(backends), &backends.speech.reason),
+        choice(
+            "transcription",
+            transcription_choice(backends),
+            &backends.transcription.reason,
+        ),
+        choice("ocr", ocr_choice(backends), &backends.ocr.reason),
+    ]
+}
+
+fn blobs_choice(config: &Config) -> (String, String) {
+    let buckets = &config.backends.buckets;
+    let named = buckets.by_component.iter();
+    let mut places: Vec<_> = named
+        .map(|(component, bucket)| format!("{component} in the bucket {bucket}"))
+        .collect();
+    if places.is_empty() && buckets.default.is_none() {
+        let folder = format!("the folder {}", folder(config).display());
+        return (folder, "S3_BUCKET_NAME is not set".into());
+    }
+    places.push(match &buckets.default {
+        Some(bucket) => format!("all others in the bucket {bucket}"),
+        None => format!("all others in the folder {}", folder(config).display()),
+    });
+    let why = "S3_BUCKET_NAME or a service's own is set".to_owned();
+    (format!("S3: {}", places.join(", ")), why)
+}
+
+fn llm_choice(backends: &Backends) -> (String, &'static str) {
+    match &backends.llm {
+        Some(llm) => (
+            format!("{} at {}", llm.model, llm.shown_url()),
+            "OPENROUTER_API_KEY or OPENROUTER_BASE_URL is set",
+        ),
+        None => (
+            "none: answers, notes and quizzes are local-extractive".into(),
+            "neither OPENROUTER_API_KEY nor OPENROUTER_BASE_URL is set",
+        ),
+    }
+}
+
+fn speech_choice(backends: &Backends) -> String {
+    match backends.speech.what {
+        backends::Speech::Polly => format!("Amazon Polly in {}", backends.aws.region),
+        backends::Speech::Local => "flite, a voice that the host brings".into(),
+    }
+}
+
+fn transcription_choice(backends: &Backends) -> String {
+    use backends::Transcription as Choice;
+    match &backends.transcription.what {
+        Choice::Transcribe => format!("Amazon Transcribe in {}", backends.aws.region),
+        Choice::OpenAi(config) => format!("{} at a server of OpenAI's kind", config.model),
+        Choice::Command(_) => "a program on this machine".into(),
+        Choice::None => "none: audio is stored, and not transcribed".into(),
+    }
+}
+
+fn ocr_choice(backends: &Backends) -> String {
+    match backends.ocr.what {
+        backends::Ocr::Textract => format!("Amazon Textract in {}", backends.aws.region),
+        backends::Ocr::Local => match Tesseract::missing() {
+            None => "Tesseract".into(),
+            Some(missing) => format!("none: {missing}"),
+        },
+        backends::Ocr::None => "none".into(),
+    }
+}
