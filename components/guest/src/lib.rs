@@ -13,6 +13,8 @@ pub mod bindings;
 #[cfg(target_family = "wasm")]
 pub mod blobs;
 #[cfg(target_family = "wasm")]
+pub mod cache;
+#[cfg(target_family = "wasm")]
 pub mod events;
 #[cfg(target_family = "wasm")]
 pub mod health;

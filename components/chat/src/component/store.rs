@@ -1,9 +1,11 @@
 //! Sessions and messages in PostgreSQL.
 
+use std::time::Duration;
+
 use guest::identity::Owner;
 use guest::postgres::{self, Row, Transaction};
 use guest::uuid::Uuid;
-use guest::{Problem, events, params, timestamp};
+use guest::{Problem, cache, events, params, timestamp};
 use serde_json::{Value, json};
 
 use super::answer::Answer;
@@ -11,6 +13,8 @@ use crate::prompt::{Said, Speaker};
 
 /// Messages of a session that are looked at.
 const MOST: u32 = 1_000;
+/// A history that nobody reads leaves the cache.
+const CACHED: Duration = Duration::from_secs(3_600);
 
 fn missing() -> Problem {
     Problem::not_found("SESSION_NOT_FOUND", "there is no such session")
@@ -97,17 +101,25 @@ async fn insert(
 
 /// The contract's list of messages, in their order.
 pub(super) async fn history(session: &str, owner: &Owner) -> Result<Vec<Value>, Problem> {
-    let exists = postgres::fetch_optional(
-        "select 1 from chat_sessions where session_id = $1 and ($2::text is null or user_id = $2)",
+    let found = postgres::fetch_optional(
+        "select coalesce((select max(ordinal) from chat_messages m where m.session_id = s.session_id), 0) \
+         from chat_sessions s where session_id = $1 and ($2::text is null or user_id = $2)",
         params![session, owner.filter()],
     );
-    exists.await?.ok_or_else(missing)?;
+    let latest = found.await?.ok_or_else(missing)?.int(0);
+    // Messages are never changed: a session up to one of them is always the same.
+    let key = format!("history:{session}:{latest}");
+    if let Some(messages) = cache::get(&key).await {
+        return Ok(messages);
+    }
     let rows = postgres::fetch(
         "select role, content, timestamp, engine, citations from (select * from chat_messages \
-         where session_id = $1 order by ordinal desc limit $2) latest order by ordinal",
-        params![session, MOST],
+         where session_id = $1 and ordinal <= $3 order by ordinal desc limit $2) latest order by ordinal",
+        params![session, MOST, latest],
     );
-    Ok(rows.await?.into_iter().map(message).collect())
+    let messages: Vec<_> = rows.await?.into_iter().map(message).collect();
+    cache::set(&key, &messages, CACHED).await;
+    Ok(messages)
 }
 
 fn message(mut row: Row) -> Value {

@@ -117,7 +117,9 @@ impl Incoming {
                 topic: origin.topic.clone(),
                 key: message.key().unwrap_or_default().to_vec(),
                 payload: message.payload().unwrap_or_default().to_vec(),
-                headers: OwnedHeaders::new_with_capacity(6),
+                headers: message
+                    .headers()
+                    .map_or_else(OwnedHeaders::new, |headers| headers.detach()),
             };
             (raw, why)
         });

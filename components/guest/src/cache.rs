@@ -1,0 +1,40 @@
+//! The component's cache: what is not there, or cannot be had, is made anew.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::bindings::capabilities::lectern::platform::cache as wit;
+use crate::log;
+
+/// What is kept under that key, where it can be had and read.
+pub async fn get<T: DeserializeOwned>(key: &str) -> Option<T> {
+    match wit::get(key.to_owned()).await {
+        Ok(found) => serde_json::from_slice(&found?).ok(),
+        Err(error) => {
+            told(&error);
+            None
+        }
+    }
+}
+
+/// Keeps it, where that can be done.
+pub async fn set<T: Serialize>(key: &str, value: &T, ttl: Duration) {
+    let Ok(value) = serde_json::to_vec(value) else {
+        return;
+    };
+    let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+    if let Err(error) = wit::set(key.to_owned(), value, ttl).await {
+        told(&error);
+    }
+}
+
+/// A cache that is away is told by the host's health, once; only what is wrong with the call itself is
+/// told here.
+fn told(error: &wit::Error) {
+    match error {
+        wit::Error::Timeout | wit::Error::Unavailable | wit::Error::QuotaExceeded => {}
+        wit::Error::Invalid(why) => log::warn(&format!("the cache refuses a key: {why}")),
+    }
+}
