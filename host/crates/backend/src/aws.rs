@@ -10,7 +10,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use secrecy::{ExposeSecret, SecretString};
 
 /// The first one and two more, apart by the SDK's own growing, jittered pauses.
@@ -57,7 +57,8 @@ pub struct Config {
     /// As in `us-east-1`.
     pub region: String,
     /// A service that is not Amazon's own, or a fake. Where there is none, the SDK's own variables
-    /// still count: `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3` and so on.
+    /// still count: `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3` and so on. S3 then takes a bucket for a
+    /// part of the path where it is told of an endpoint here or by the first of them.
     pub endpoint_url: Option<String>,
     /// The SDK's default chain where there are none: the environment, `~/.aws`, SSO, web identity,
     /// the container's or the machine's role.
@@ -161,7 +162,7 @@ impl Failure {
                 let status = service.raw().status().as_u16();
                 Self::told(status, error.code(), error.message())
             }
-            other => Self::Unreachable(DisplayErrorContext(other).to_string()),
+            other => Self::Unreachable(chain(other)),
         }
     }
 
@@ -192,6 +193,17 @@ pub(crate) fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) ->
         next = error.source();
     }
     None
+}
+
+/// An error and its sources, as one line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        line = format!("{line}: {error}");
+        next = error.source();
+    }
+    line
 }
 
 const THROTTLED: &[&str] = &[
@@ -233,6 +245,8 @@ const REFUSED: &[&str] = &[
     "UnauthorizedAccess",
     "UnauthorizedOperation",
     "UnrecognizedClientException",
+    // versitygw's InvalidAccessKeyId, with a 404.
+    "XAdminUserNotFound",
 ];
 
 #[cfg(test)]
@@ -282,6 +296,8 @@ mod tests {
             message: "NoSuchKey".into(),
         };
         assert_eq!(told(404, Some("NoSuchKey")), missing);
+        let unknown = "XAdminUserNotFound";
+        assert_eq!(told(404, Some(unknown)), refused(unknown));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_polly::Client;
 use aws_sdk_polly::config::http::HttpResponse;
-use aws_sdk_polly::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_polly::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_polly::operation::synthesize_speech::SynthesizeSpeechOutput;
 use aws_sdk_polly::operation::synthesize_speech::builders::SynthesizeSpeechFluentBuilder;
 use aws_sdk_polly::primitives::ByteStream;
@@ -20,7 +20,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::aws::{Aws, Failure};
+use crate::aws::{Aws, Failure, chain};
 
 /// How long the list of voices is good for.
 const VOICES_LAST: Duration = Duration::from_secs(3_600);
@@ -178,7 +178,7 @@ fn audio_stream(body: ByteStream) -> AudioStream {
         match body.next().await {
             None => Ok(None),
             Some(Ok(chunk)) => Ok(Some((chunk, body))),
-            Some(Err(e)) => Err(Error::Unavailable(DisplayErrorContext(&e).to_string())),
+            Some(Err(e)) => Err(Error::Unavailable(chain(&e))),
         }
     });
     chunks.boxed()

@@ -26,7 +26,7 @@ use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::{ByteStream as Body, ByteStreamError};
@@ -34,7 +34,7 @@ use aws_smithy_checksums::body::validate;
 use capability::blobs::{Blobs, ByteStream, Error, Key, Stat};
 use futures::{StreamExt, stream};
 
-use crate::aws::{Aws, Failure, cause};
+use crate::aws::{Aws, Failure, cause, chain};
 
 /// Presigned addresses last as long as SigV4 lets them.
 const LONGEST_PRESIGNED: Duration = Duration::from_secs(7 * 24 * 3_600);
@@ -130,7 +130,9 @@ impl CheckError {
         match failure {
             Failure::NoCredentials(why) => Self::NoCredentials(why),
             Failure::Refused(code) => Self::Refused { bucket, code },
-            Failure::Service { status: 404, .. } => Self::NoSuchBucket { bucket },
+            Failure::Service { code, .. } if code == "NoSuchBucket" => {
+                Self::NoSuchBucket { bucket }
+            }
             Failure::Unreachable(why) => Self::Unreachable(why),
             Failure::Timeout => Self::Unreachable("no answer in time".into()),
             Failure::Throttled => Self::Failed {
@@ -386,7 +388,7 @@ fn broken(error: ByteStreamError) -> Error {
     if cause::<validate::Error>(&error).is_some() {
         return Error::Corrupt;
     }
-    Error::Unavailable(DisplayErrorContext(&error).to_string())
+    Error::Unavailable(chain(&error))
 }
 
 fn failed<E>(error: &SdkError<E, HttpResponse>) -> Error
@@ -422,10 +424,10 @@ impl From<Failure> for Error {
 fn told(status: u16, code: &str, message: String) -> Error {
     match (status, code) {
         (_, "NoSuchBucket") => Error::Unavailable("there is no such bucket".into()),
-        (_, "NoSuchKey") | (404, _) => Error::NotFound,
+        (_, "NoSuchKey") | (404, "NotFound" | "") => Error::NotFound,
         (507, _) | (_, "QuotaExceeded" | "XMinioStorageFull") => Error::QuotaExceeded,
         // Of another region, of another time, or damaged on its way: not the caller's doing.
-        (500.., _) | (300..400, _) => Error::Unavailable(format!("HTTP {status} {code}")),
+        (500.., _) | (300..400 | 404, _) => Error::Unavailable(format!("HTTP {status} {code}")),
         (_, "AuthorizationHeaderMalformed" | "BadDigest" | "RequestTimeout" | "NoSuchUpload") => {
             Error::Unavailable(code.to_owned())
         }

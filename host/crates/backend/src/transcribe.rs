@@ -296,7 +296,7 @@ impl Calls {
         })
     }
 
-    /// The job and its vocabulary, where there are any. Not where the job runs.
+    /// The job and its vocabulary, where there are any. Not where Transcribe is at work on either.
     async fn delete(&self, job: &str) -> Result<bool, Error> {
         let asked = self.client.delete_transcription_job();
         let deleted = asked.transcription_job_name(job).send().await;
@@ -307,6 +307,7 @@ impl Calls {
         }
         let asked = self.client.delete_vocabulary().vocabulary_name(job);
         match asked.send().await.map_err(|e| Failure::of(&e)) {
+            Err(failure) if is_running(&failure) => Ok(false),
             Err(failure) if !is_missing(&failure) => Err(failure.into()),
             _ => Ok(true),
         }
@@ -336,7 +337,7 @@ fn is_missing(failure: &Failure) -> bool {
     is(failure, "NotFoundException") || says(failure, "couldn't be found")
 }
 
-/// Undocumented: "The requested job couldn't be deleted …".
+/// Undocumented, of what Transcribe is at work on: "The requested job couldn't be deleted …".
 fn is_running(failure: &Failure) -> bool {
     is(failure, "BadRequestException") && says(failure, "couldn't be deleted")
 }

@@ -66,8 +66,8 @@ pub struct Stat {
 /// Why bytes could not be stored or read; mirrors `error` in `wit/blobs.wit`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
-    /// Not granted.
-    #[error("the manifest does not grant these blobs")]
+    /// The manifest does not grant them, or the store refuses the host's credentials.
+    #[error("access to these blobs is refused")]
     AccessDenied,
     /// No such key.
     #[error("no such blob")]

@@ -36,6 +36,12 @@ struct Named {
 }
 
 impl Vocabulary {
+    fn look(&mut self, world: &World) {
+        if self.stage != Stage::Ended {
+            self.stage = self.clock.look(world.knobs.settings().pace);
+        }
+    }
+
     fn state(&self) -> &'static str {
         match (self.stage, self.valid) {
             (Stage::Ended, true) => "READY",
@@ -99,17 +105,20 @@ pub(crate) fn get(world: &World, body: &[u8]) -> Result<Response, Refusal> {
     let vocabularies = &mut locked(&world.transcribe).vocabularies;
     let vocabulary = vocabularies.get_mut(&named.vocabulary_name);
     let vocabulary = vocabulary.ok_or_else(not_found)?;
-    if vocabulary.stage != Stage::Ended {
-        vocabulary.stage = vocabulary.clock.look(world.knobs.settings().pace);
-    }
+    vocabulary.look(world);
     Ok(serve::json(&vocabulary.json(&named.vocabulary_name)))
 }
 
 pub(crate) fn delete(world: &World, body: &[u8]) -> Result<Response, Refusal> {
     let named: Named = serve::parsed(body)?;
     let vocabularies = &mut locked(&world.transcribe).vocabularies;
-    let removed = vocabularies.remove(&named.vocabulary_name);
-    removed.ok_or_else(not_found)?;
+    let vocabulary = vocabularies.get_mut(&named.vocabulary_name);
+    let vocabulary = vocabulary.ok_or_else(not_found)?;
+    vocabulary.look(world);
+    if vocabulary.state() == "PENDING" {
+        return Err(bad("The requested vocabulary couldn't be deleted."));
+    }
+    vocabularies.remove(&named.vocabulary_name);
     Ok(serve::json(&json!({})))
 }
 

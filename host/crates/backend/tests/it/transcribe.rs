@@ -179,6 +179,26 @@ async fn a_vocabulary_is_waited_for_and_deleted_with_its_job() {
 }
 
 #[tokio::test]
+async fn a_vocabulary_that_is_not_ready_is_forgotten_too() {
+    let (amazon, engine, spoken) = amazon().await;
+    let request = Request {
+        vocabulary: vec!["Lectern".into()],
+        ..english(&spoken)
+    };
+    engine.start("stt.job", &request).await.unwrap();
+    engine.forget("stt.job").await.unwrap();
+    assert_eq!(engine.poll("stt.job").await, Err(Error::NotFound));
+    // Refused while it is made ready, then not.
+    let deleted = async {
+        while amazon.fake.calls("DeleteVocabulary") < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let deleted = tokio::time::timeout(Duration::from_secs(20), deleted).await;
+    assert!(deleted.is_ok(), "the vocabulary is left behind");
+}
+
+#[tokio::test]
 async fn a_vocabulary_that_transcribe_refuses_fails_the_job() {
     let (_amazon, engine, spoken) = amazon().await;
     let request = Request {
