@@ -103,6 +103,10 @@ soak-swap: setup components
 bench: components
     cargo bench --locked -p host --bench handlers
 
+# Measures events from the outbox through Kafka to a handler, and what the postgres capability adds to a query.
+bench-events: services
+    cargo bench --locked -p backend --bench events
+
 # Measures deploys, switches and rollbacks, what they cost the requests beside them, and what a component weighs.
 bench-swap: components
     cargo bench --locked -p host --bench swap

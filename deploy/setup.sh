@@ -16,6 +16,23 @@ has_postgres() {
         /opt/homebrew/opt/postgresql*/bin/initdb /usr/local/opt/postgresql*/bin/initdb >/dev/null 2>&1
 }
 
+# Reads scanned pages; without it they are told as such, and not read.
+if ! { command -v tesseract && command -v pdftoppm; } >/dev/null; then
+    say "installing Tesseract and Poppler"
+    {
+        if command -v apt-get >/dev/null; then
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends tesseract-ocr poppler-utils
+        elif command -v dnf >/dev/null; then as_root dnf install -y tesseract poppler-utils
+        elif command -v apk >/dev/null; then as_root apk add tesseract-ocr tesseract-ocr-data-eng poppler-utils
+        elif command -v pacman >/dev/null; then as_root pacman -S --noconfirm tesseract tesseract-data-eng poppler
+        elif command -v zypper >/dev/null; then as_root zypper install -y tesseract-ocr poppler-tools
+        elif command -v brew >/dev/null; then brew install tesseract poppler
+        else false
+        fi
+    } || say "Tesseract could not be installed: scanned pages will not be read"
+fi
+
 # With DB_HOST the platform uses that server; the tests want a private one all the same.
 if ! has_postgres; then
     say "installing PostgreSQL"

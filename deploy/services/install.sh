@@ -59,8 +59,29 @@ missing_for() {
     fi
 }
 
+# The engines of this machine, which tests hear, see and convert with.
+engines() {
+    local program package missing=""
+    for program in tesseract:tesseract-ocr pdftoppm:poppler-utils flite:flite ffmpeg:ffmpeg \
+        pocketsphinx_continuous:pocketsphinx; do
+        command -v "${program%%:*}" >/dev/null || missing="$missing ${program#*:}"
+    done
+    [ -n "$missing" ] || return 0
+    case $missing in *pocketsphinx*) missing="$missing pocketsphinx-en-us" ;; esac
+    if ! command -v apt-get >/dev/null; then
+        say "not installed, and their tests not run:$missing"
+        return 0
+    fi
+    say "installing:$missing"
+    as_root apt-get update -q >"$RUN/engines.log" 2>&1 || true
+    # shellcheck disable=SC2086
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >>"$RUN/engines.log" 2>&1 ||
+        { tail -n 5 "$RUN/engines.log" >&2; fail "not installed:$missing"; }
+}
+
 install_for() {
     local missing
+    [ $# -lt 5 ] || engines || return
     missing=$(missing_for "$@" | tr '\n' ' ')
     if [ -n "$missing" ]; then
         say "installing: $missing"

@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(count.load(Ordering::Relaxed), 1);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_server_that_hangs_is_away() {
         let hangs = Dependency {
             name: "kafka",

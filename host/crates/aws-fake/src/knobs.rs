@@ -15,6 +15,8 @@ pub enum Trouble {
     Fail,
     /// It is done, and the connection is closed without an answer.
     Lose,
+    /// It is done, and the connection is closed in the middle of the answer.
+    Cut,
 }
 
 /// How long a job takes.

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 use http::request::Parts;
 use http::{Method, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
@@ -21,6 +23,7 @@ use crate::{World, polly, signature, textract, transcribe};
 
 /// More than any service takes.
 const MAX_BODY: usize = 64 << 20;
+const CUT_AFTER: Duration = Duration::from_millis(50);
 
 /// One call, read whole.
 pub(crate) struct Call {
@@ -90,7 +93,27 @@ async fn answer(world: Arc<World>, request: http::Request<Incoming>) -> io::Resu
     if trouble == Some(Trouble::Lose) {
         return Err(io::Error::other("the answer is lost"));
     }
-    Ok(response.unwrap_or_else(|refusal| refusal.respond(call.protocol)))
+    let response = response.unwrap_or_else(|refusal| refusal.respond(call.protocol));
+    if trouble == Some(Trouble::Cut) {
+        return cut(response).await;
+    }
+    Ok(response)
+}
+
+/// Half of the body, and no more.
+async fn cut(response: Response) -> io::Result<Response> {
+    let (mut head, body) = response.into_parts();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    head.headers.remove(header::CONTENT_LENGTH);
+    let half = body.slice(..body.len() / 2);
+    let end = Err(io::Error::other("the rest is lost"));
+    // The end waits, or the half would never leave.
+    let end = stream::once(async {
+        tokio::time::sleep(CUT_AFTER).await;
+        end
+    });
+    let halved = stream::once(async { Ok(half) }).chain(end);
+    Ok(Response::from_parts(head, Body::from_stream(halved)))
 }
 
 fn respond(world: &World, call: &Call, trouble: Option<Trouble>) -> Result<Response, Refusal> {
@@ -100,7 +123,7 @@ fn respond(world: &World, call: &Call, trouble: Option<Trouble>) -> Result<Respo
     match trouble {
         Some(Trouble::Throttle) => Err(Refusal::caller("ThrottlingException", "Rate exceeded")),
         Some(Trouble::Fail) => Err(Refusal::fault("InternalFailure")),
-        Some(Trouble::Lose) | None => act(world, call),
+        Some(Trouble::Lose | Trouble::Cut) | None => act(world, call),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A cache in Redis, or in a server that speaks as it does. <https://redis.io/docs/latest/commands/>
 //!
-//! Invariant: no call waits longer than [`PATIENCE`] for it. One task keeps the connection; while
+//! Invariant: no call waits longer than 50 ms for it. One task keeps the connection; while
 //! there is none, calls fail at once and the task looks for the server.
 
 use std::fmt;

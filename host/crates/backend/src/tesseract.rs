@@ -32,7 +32,9 @@ const LIMITS: Limits = Limits {
 };
 /// Who brings an image waits so long for a place.
 const PATIENCE: Duration = Duration::from_secs(20);
-const DPI: &str = "200";
+/// A page's longer side in pixels: A4 at 256 dpi. Not a resolution, as a page may be as large as a wall,
+/// and what Poppler has no memory for it shows as one white pixel, and exits well.
+const SIDE: &str = "3000";
 
 /// What is not installed, in words for who installs it.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -234,8 +236,8 @@ impl Engine {
         let number = number.to_string();
         let mut arguments = words([
             "-jpeg",
-            "-r",
-            DPI,
+            "-scale-to",
+            SIDE,
             "-singlefile",
             "-f",
             &number,

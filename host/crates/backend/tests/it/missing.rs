@@ -1,11 +1,15 @@
 //! What a test wants of the machine and does not find: told loudly, and a failure in CI.
 
+use std::io::Write as _;
+
 /// Says so. The test returns then.
 #[track_caller]
 pub(crate) fn is_missing(what: &str) {
     let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
     assert!(!ci, "{what} is missing, and CI has to have it");
-    eprintln!("NOT TESTED: {what} is missing");
+    // Past the harness, which shows nothing of a test that passes.
+    let told = format!("NOT TESTED: {what} is missing\n");
+    let _ = std::io::stderr().write_all(told.as_bytes());
 }
 
 /// Whether all of the programs are in PATH.

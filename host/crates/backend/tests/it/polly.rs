@@ -8,7 +8,7 @@ use bytes::Bytes;
 use capability::speech::{
     EngineKind, Error, Format, Input, Mark, MarkKind, Request, Speech, contract,
 };
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 
 use crate::amazon::{Amazon, NOBODY, account, impatient};
 
@@ -197,6 +197,17 @@ async fn what_may_pass_is_tried_three_times() {
     amazon.fake.trouble(SPEAK, Trouble::Fail, 3);
     let got = spoken(&polly, &request).await;
     assert!(matches!(got, Err(Error::Unavailable(_))), "{got:?}");
+}
+
+#[tokio::test]
+async fn audio_that_is_cut_ends_with_an_error() {
+    let (amazon, polly) = polly().await;
+    amazon.fake.trouble(SPEAK, Trouble::Cut, 1);
+    let audio = polly.synthesize(&request("Joey", "Hello.")).await.unwrap();
+    let parts: Vec<_> = audio.data.collect().await;
+    assert!(matches!(parts.first(), Some(Ok(_))), "{parts:?}");
+    let last = parts.last();
+    assert!(matches!(last, Some(Err(Error::Unavailable(_)))), "{last:?}");
 }
 
 #[tokio::test]

@@ -53,17 +53,21 @@ pub(crate) fn wav(rate: u32, samples: &[u8]) -> Vec<u8> {
     file
 }
 
-/// A PDF that shows the picture on each of its pages, as a scanner makes it.
-pub(crate) fn scanned(pages: usize, jpeg: &[u8]) -> Vec<u8> {
+/// A PDF that shows the picture on each of its pages, as a scanner makes it; of A4, so many times as
+/// high and wide.
+pub(crate) fn scanned(pages: usize, times: u32, jpeg: &[u8]) -> Vec<u8> {
     let kids: String = (0..pages).map(|at| format!("{} 0 R ", at + 5)).collect();
     let picture = format!(
         "<< /Type /XObject /Subtype /Image /Width 1000 /Height 300 /ColorSpace /DeviceRGB \
          /BitsPerComponent 8 /Filter /DCTDecode /Length {} >>",
         jpeg.len()
     );
-    let content = "q 500 0 0 150 40 600 cm /P Do Q";
-    let page = "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R \
-                /Resources << /XObject << /P 3 0 R >> >> >>";
+    let content = format!("{times} 0 0 {times} 0 0 cm 500 0 0 150 40 600 cm /P Do");
+    let (width, height) = (595 * times, 842 * times);
+    let page = format!(
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 {width} {height}] /Contents 4 0 R \
+         /Resources << /XObject << /P 3 0 R >> >> >>"
+    );
     let mut objects = vec![
         b"<< /Type /Catalog /Pages 2 0 R >>".to_vec(),
         format!("<< /Type /Pages /Kids [{kids}] /Count {pages} >>").into_bytes(),

@@ -247,7 +247,7 @@ async fn a_transcript_that_cannot_be_downloaded_is_worth_another_poll() {
     let (amazon, engine, spoken) = amazon().await;
     engine.start("stt.job", &english(&spoken)).await.unwrap();
     amazon.fake.pace(Pace::Looks(0));
-    for trouble in [Trouble::Fail, Trouble::Lose] {
+    for trouble in [Trouble::Fail, Trouble::Lose, Trouble::Cut] {
         amazon.fake.trouble("GetTranscript", trouble, 1);
         let Err(Error::Unavailable(why)) = engine.poll("stt.job").await else {
             panic!("{trouble:?}")
