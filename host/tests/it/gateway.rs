@@ -7,7 +7,7 @@ use host::token::{self, Role};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{TestHost, data_dir};
+use crate::harness::{PATIENCE, TestHost, data_dir};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -135,14 +135,25 @@ async fn health_is_measured() {
             .starts_with("none")
     );
     cluster.stop().await;
-    for path in ["/health", "/chat/health"] {
-        let answer = host.get(path).await;
-        assert_eq!(
-            (answer.status, &answer.body["dependencies"]["database"]),
-            (503, &json!("disconnected")),
-            "{path}"
+    for path in ["/health", "/health/ready", "/chat/health"] {
+        let told = async {
+            loop {
+                let answer = host.get(path).await;
+                let database = &answer.body["dependencies"]["database"];
+                if (answer.status, database) == (503, &json!("disconnected")) {
+                    return;
+                }
+                // What was measured is good for three seconds.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let told = tokio::time::timeout(PATIENCE, told).await;
+        assert!(
+            told.is_ok(),
+            "{path} does not tell that the database is away"
         );
     }
+    assert_eq!(host.get("/health/live").await.status, 200);
     let answer = host.get("/documents?user_id=alice").await;
     assert_eq!(answer.code(), (503, "DATABASE_UNAVAILABLE"));
     assert!(answer.headers.contains_key("retry-after"));
