@@ -89,6 +89,10 @@ check: setup
     cargo clippy --locked --profile component --target wasm32-wasip2 {{ prepend("-p ", components) }} -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps -p host -p capability -p backend -p runtime
 
+# Deploys and swaps a component in Python (componentize-py), and has jco serve one of ours.
+others: setup components
+    host/tests/others/run.sh
+
 # Kills servers, hosts and connections while learners upload, and counts what was lost: `just faults 20`.
 faults RUNS="1": services components
     FAULT_RUNS={{ RUNS }} cargo test --locked --features host/failpoints -p host --test it -- \

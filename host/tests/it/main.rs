@@ -16,6 +16,7 @@ mod harness;
 mod learner;
 mod model;
 mod neighbours;
+mod others;
 mod rollout;
 mod sandbox;
 #[path = "../../crates/backend/tests/it/services.rs"]
