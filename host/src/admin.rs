@@ -106,6 +106,7 @@ fn router() -> OpenApiRouter<Arc<Platform>> {
         .routes(routes!(handlers::components))
         .routes(routes!(handlers::component))
         .routes(routes!(handlers::revisions, deploys::deploy))
+        .routes(routes!(deploys::progress))
         .routes(routes!(handlers::revision, handlers::delete))
         .routes(routes!(handlers::traffic))
         .routes(routes!(handlers::rollback))

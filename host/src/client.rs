@@ -171,6 +171,11 @@ impl Client {
             .await
     }
 
+    /// How far the deploy under way has come.
+    pub async fn progress(&self, name: &str) -> Result<api::Progress, ClientError> {
+        self.get(&format!("components/{name}/progress")).await
+    }
+
     /// Who serves.
     pub async fn set_traffic(
         &self,

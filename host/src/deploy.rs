@@ -3,7 +3,7 @@
 
 mod plan;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,16 +32,17 @@ pub struct Deployer {
     pub store: RevisionStore,
     /// How components are made.
     pub factory: Factory,
-    /// Components that are being deployed here: one deploy at a time for each.
-    pub deploying: Mutex<BTreeSet<ComponentName>>,
+    /// Components that are being deployed here, one deploy at a time for each, and the checks passed.
+    pub deploying: Mutex<BTreeMap<ComponentName, Checks>>,
     /// Held from the check of the routes to the switch: two components must not take one route at once.
     pub committing: tokio::sync::Mutex<()>,
 }
 
 /// A component's deploy under way.
 struct Deploying<'a> {
-    all: &'a Mutex<BTreeSet<ComponentName>>,
+    all: &'a Mutex<BTreeMap<ComponentName, Checks>>,
     name: ComponentName,
+    checks: Checks,
 }
 
 impl Drop for Deploying<'_> {
@@ -102,9 +103,9 @@ pub struct Check {
     pub ms: f64,
 }
 
-/// What has been passed so far.
-#[derive(Default)]
-pub struct Checks(pub Vec<Check>);
+/// What has been passed so far; a copy sees what the others pass.
+#[derive(Clone, Default)]
+pub struct Checks(Arc<Mutex<Vec<Check>>>);
 
 impl Checks {
     async fn run<T>(
@@ -118,9 +119,16 @@ impl Checks {
         Ok(done)
     }
 
-    fn passed(&mut self, check: &'static str, took: Duration) {
+    fn passed(&self, check: &'static str, took: Duration) {
         let ms = (took.as_secs_f64() * 1e6).round() / 1e3;
-        self.0.push(Check { check, ms });
+        let mut passed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        passed.push(Check { check, ms });
+    }
+
+    /// In their order.
+    pub fn all(&self) -> Vec<Check> {
+        let passed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        passed.clone()
     }
 }
 
@@ -168,13 +176,23 @@ impl Deployer {
             .deploying
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if !all.insert(name.clone()) {
+        if all.contains_key(name) {
             return Err(DeployError::Busy(name.clone()));
         }
+        let checks = Checks::default();
+        all.insert(name.clone(), checks.clone());
         Ok(Deploying {
             all: &self.deploying,
             name: name.clone(),
+            checks,
         })
+    }
+
+    /// The checks that the deploy under way has passed; `None` where there is none.
+    pub fn progress(&self, name: &ComponentName) -> Option<Vec<Check>> {
+        let all = self.deploying.lock();
+        let all = all.unwrap_or_else(PoisonError::into_inner);
+        all.get(name).map(Checks::all)
     }
 
     fn failed(name: &ComponentName) -> impl Fn(backend::revisions::Error) -> DeployError {
@@ -194,7 +212,7 @@ impl Deployer {
         who: &str,
     ) -> Result<Deployed, DeployError> {
         // Traffic can be changed meanwhile: a rollback does not wait for a compiler.
-        let _deploying = self.begin(name)?;
+        let deploying = self.begin(name)?;
         let failed = Self::failed(name);
         let now = self.store.traffic_of(name).await.map_err(&failed)?;
         let stable = match &now {
@@ -209,7 +227,7 @@ impl Deployer {
             stable.as_ref(),
         )?;
         check_activation(&deploy.activate)?;
-        let mut checks = Checks::default();
+        let mut checks = deploying.checks.clone();
         let run = stable.map(|stable| stable.migrations).unwrap_or_default();
         let ready = self
             .prepare(name, content.clone(), &run, Haste::Background, &mut checks)
@@ -240,7 +258,7 @@ impl Deployer {
         }
         Ok(Deployed {
             revision,
-            checks: checks.0,
+            checks: checks.all(),
             former,
         })
     }

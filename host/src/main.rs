@@ -8,7 +8,7 @@ use std::time::Duration;
 use capability::ComponentName;
 use clap::{Parser, Subcommand};
 use host::config::{Config, configured_secret};
-use host::operate::{self, Operation};
+use host::operate::{self, Failed, Operation};
 use host::single::{self, Single};
 use host::template::{self, Flavour};
 use host::token::{self, Role};
@@ -150,10 +150,17 @@ fn run(command: Command) -> Result<ExitCode, String> {
             print(&format!("{}\n", signed.map_err(|e| e.to_string())?));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Operate(operation) => {
-            print(&runtime()?.block_on(operate::run(operation))?);
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Operate(operation) => match runtime()?.block_on(operate::run(operation)) {
+            Ok(text) => {
+                print(&text);
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(Failed::Said(message)) => Err(message),
+            Err(Failed::Json(json)) => {
+                print(&json);
+                Ok(ExitCode::FAILURE)
+            }
+        },
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -14,6 +15,24 @@ use crate::bundle;
 use crate::client::{Client, ClientError, Upload};
 use crate::config::configured_secret;
 use crate::token::{self, Role};
+
+/// How often a deploy is asked how far it has come.
+const PROGRESS: Duration = Duration::from_millis(200);
+
+/// Why a command came to nothing.
+#[derive(Debug)]
+pub enum Failed {
+    /// For a person.
+    Said(String),
+    /// The API's own words, as they were asked for.
+    Json(String),
+}
+
+impl From<String> for Failed {
+    fn from(said: String) -> Self {
+        Self::Said(said)
+    }
+}
 
 /// Whom a command asks, and how it prints.
 #[derive(Args)]
@@ -214,8 +233,15 @@ impl Ask {
         &self,
         answer: Result<T, ClientError>,
         text: impl FnOnce(&T) -> String,
-    ) -> Result<String, String> {
-        let answer = answer.map_err(|e| e.to_string())?;
+    ) -> Result<String, Failed> {
+        let answer = match (answer, self.output) {
+            // What the API refuses is JSON too.
+            (Err(ClientError::Refused(refused)), Output::Json) => {
+                let json = serde_json::to_string_pretty(&refused).unwrap_or_default();
+                return Err(Failed::Json(json + "\n"));
+            }
+            (answer, _) => answer.map_err(|e| e.to_string())?,
+        };
         Ok(match self.output {
             Output::Json => serde_json::to_string_pretty(&answer).unwrap_or_default() + "\n",
             Output::Text => text(&answer),
@@ -224,13 +250,14 @@ impl Ask {
 }
 
 /// Does it; answers what to print.
-pub async fn run(operation: Operation) -> Result<String, String> {
+pub async fn run(operation: Operation) -> Result<String, Failed> {
     let client = operation.ask().client()?;
     match operation {
         Operation::Deploy { deploy, ask } => {
             let (name, upload) = upload(deploy)?;
             eprintln!("deploying {name}: {} KiB", upload.wasm.len() >> 10);
-            ask.print(client.deploy(&name, upload).await, deployed_text)
+            let deployed = deploy_with_progress(&client, &name, upload).await;
+            ask.print(deployed, deployed_text)
         }
         Operation::Component { which, ask } => component(which, &client, &ask).await,
         Operation::Traffic { traffic, ask } => {
@@ -256,7 +283,7 @@ pub async fn run(operation: Operation) -> Result<String, String> {
     }
 }
 
-async fn component(which: Component, client: &Client, ask: &Ask) -> Result<String, String> {
+async fn component(which: Component, client: &Client, ask: &Ask) -> Result<String, Failed> {
     match which {
         Component::List => ask.print(client.components().await, |all| {
             all.components.iter().map(component_text).collect()
@@ -271,9 +298,31 @@ async fn component(which: Component, client: &Client, ask: &Ask) -> Result<Strin
         Component::Drain { name } => ask.print(client.drain(&name).await, component_text),
         Component::Delete { name, revision } => {
             let deleted = client.delete(&name, &revision).await;
-            deleted.map_err(|e| e.to_string())?;
-            Ok(String::new())
+            ask.print(deleted.map(|_| ()), |()| String::new())
         }
+    }
+}
+
+/// Each check is told as it is passed: compiling takes a second, or a minute.
+async fn deploy_with_progress(
+    client: &Client,
+    name: &str,
+    upload: Upload,
+) -> Result<api::Deployed, ClientError> {
+    let mut deploy = pin!(client.deploy(name, upload));
+    let mut told = 0;
+    loop {
+        if let Ok(deployed) = tokio::time::timeout(PROGRESS, &mut deploy).await {
+            return deployed;
+        }
+        // An older host has no such path, and is waited for in silence.
+        let Ok(progress) = client.progress(name).await else {
+            continue;
+        };
+        for passed in progress.checks.iter().skip(told) {
+            eprintln!("  {:<11} {:>9.3} ms", passed.check, passed.ms);
+        }
+        told = told.max(progress.checks.len());
     }
 }
 

@@ -105,6 +105,15 @@ pub struct Deployed {
     pub ms: f64,
 }
 
+/// How far a deploy has come.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Progress {
+    /// Whether one is under way on this host.
+    pub deploying: bool,
+    /// What it has passed, in order.
+    pub checks: Vec<Check>,
+}
+
 /// The form of a deploy.
 #[derive(ToSchema)]
 pub struct DeployForm {

@@ -15,7 +15,7 @@ use super::api::{self, DeployForm};
 use super::handlers::{component_name, detached};
 use super::problem::Refusal;
 use crate::assemble::Platform;
-use crate::deploy::{Activate, Deploy};
+use crate::deploy::{Activate, Check, Deploy};
 
 /// Of a component, in bytes.
 const MAX_WASM: usize = 64 << 20;
@@ -69,10 +69,6 @@ pub(super) async fn deploy(
     };
     let (deployer, of) = (platform.deployer().clone(), name.clone());
     let deployed = detached(async move { deployer.deploy(&of, deploy, &who).await }).await?;
-    let checks = deployed.checks.into_iter().map(|passed| api::Check {
-        check: passed.check.to_owned(),
-        ms: passed.ms,
-    });
     let location = format!(
         "/admin/v1/components/{name}/revisions/{}",
         deployed.revision
@@ -81,11 +77,34 @@ pub(super) async fn deploy(
         component: name.to_string(),
         revision: deployed.revision,
         former: deployed.former,
-        checks: checks.collect(),
+        checks: shown(deployed.checks),
         ms: (began.elapsed().as_secs_f64() * 1e6).round() / 1e3,
     };
     let location = [(header::LOCATION, location)];
     Ok((StatusCode::CREATED, location, Json(body)))
+}
+
+/// How far the deploy under way has come, for who waits for it.
+#[utoipa::path(get, path = "/admin/v1/components/{name}/progress", tag = "revisions",
+    params(("name" = String, Path)),
+    responses((status = 200, body = api::Progress), (status = 404, body = api::Error)))]
+pub(super) async fn progress(
+    State(platform): State<Arc<Platform>>,
+    Path(name): Path<String>,
+) -> Result<Json<api::Progress>, Refusal> {
+    let passed = platform.deployer().progress(&component_name(&name)?);
+    Ok(Json(api::Progress {
+        deploying: passed.is_some(),
+        checks: shown(passed.unwrap_or_default()),
+    }))
+}
+
+fn shown(passed: Vec<Check>) -> Vec<api::Check> {
+    let check = |passed: Check| api::Check {
+        check: passed.check.to_owned(),
+        ms: passed.ms,
+    };
+    passed.into_iter().map(check).collect()
 }
 
 impl Form {
