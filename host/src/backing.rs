@@ -78,7 +78,7 @@ pub async fn connect(config: &Config, databases: &Arc<Databases>) -> Result<Back
     let backends = &config.backends;
     let mut dependencies = vec![database(databases)];
     let aws = Aws::load(&backends.aws).await;
-    let s3 = Arc::new(S3Blobs::new(&aws, backends.buckets.clone()));
+    let s3 = s3(backends, &aws);
     if backends.uses_s3() {
         dependencies.push(storage(s3.clone()));
     }
@@ -130,12 +130,16 @@ fn cache(
     };
     let unfit = |error: Unusable| StartError::Backend("Redis", error.to_string());
     let redis = Arc::new(RedisCache::new(config).map_err(unfit)?);
-    let asked = redis.clone();
-    dependencies.push(Dependency {
+    dependencies.push(redis_server(redis.clone()));
+    Ok(redis)
+}
+
+fn redis_server(redis: Arc<RedisCache>) -> Dependency {
+    Dependency {
         name: "redis",
         is_needed: false,
         ask: Box::new(move || {
-            let redis = asked.clone();
+            let redis = redis.clone();
             Box::pin(async move {
                 redis.check().await.map_err(|error| match &error {
                     Unusable::Credentials(_) => Trouble::Refused(error.to_string()),
@@ -143,8 +147,7 @@ fn cache(
                 })
             })
         }),
-    });
-    Ok(redis)
+    }
 }
 
 async fn broker(
@@ -162,13 +165,17 @@ async fn broker(
         Ok(events) => tracing::info!("{events} events that waited in inboxes go to Kafka"),
         Err(error) => tracing::warn!(%error, "what waits in inboxes was not handed to Kafka"),
     }
-    let asked = kafka.clone();
-    dependencies.push(Dependency {
+    dependencies.push(kafka_cluster(kafka.clone()));
+    Ok(kafka)
+}
+
+fn kafka_cluster(kafka: Arc<KafkaBroker>) -> Dependency {
+    Dependency {
         name: "kafka",
         // Events wait in the outbox.
         is_needed: false,
         ask: Box::new(move || {
-            let kafka = asked.clone();
+            let kafka = kafka.clone();
             Box::pin(async move {
                 kafka.check().await.map_err(|error| match &error {
                     EventsError::AccessDenied => {
@@ -178,8 +185,31 @@ async fn broker(
                 })
             })
         }),
-    });
-    Ok(kafka)
+    }
+}
+
+/// The configured servers beside the database, for who asks them without a platform.
+pub async fn servers(config: &Config) -> Result<Vec<Dependency>, StartError> {
+    let backends = &config.backends;
+    let mut servers = vec![];
+    if let Some(kafka) = &backends.kafka {
+        let unfit = |error: EventsError| StartError::Backend("Kafka", error.to_string());
+        let kafka = KafkaBroker::new(kafka.clone()).map_err(unfit)?;
+        servers.push(kafka_cluster(Arc::new(kafka)));
+    }
+    cache(backends, &mut servers)?;
+    if backends.uses_s3() {
+        servers.push(storage(s3(backends, &Aws::load(&backends.aws).await)));
+    }
+    Ok(servers)
+}
+
+fn s3(backends: &Backends, aws: &Aws) -> Arc<S3Blobs> {
+    let s3 = S3Blobs::new(aws, backends.buckets.clone());
+    Arc::new(match backends.has_s3_endpoint {
+        true => s3.with_path_style(),
+        false => s3,
+    })
 }
 
 fn database(databases: &Arc<Databases>) -> Dependency {

@@ -1,13 +1,17 @@
 //! `lectern doctor`: which backend each capability uses and why, and what is missing.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use backend::postgres::cluster;
 use backend::postgres::provision;
 
-use crate::backing::choices;
+use crate::backing::{self, choices};
 use crate::bundle;
 use crate::config::Config;
+
+/// How long a server is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What was found.
 pub struct Report {
@@ -33,6 +37,7 @@ pub async fn examine(config: &Config) -> Report {
         );
     }
     database(config, &mut report).await;
+    servers(config, &mut report).await;
     match bundle::load_all(&config.components) {
         Ok(bundles) => {
             let names: Vec<_> = bundles
@@ -57,6 +62,25 @@ pub async fn examine(config: &Config) -> Report {
     };
     report.line("ok", mode);
     report
+}
+
+/// Kafka, Redis, S3, where they are configured: who is away is told from who refuses.
+async fn servers(config: &Config, report: &mut Report) {
+    let servers = match backing::servers(config).await {
+        Ok(servers) => servers,
+        Err(error) => return report.fault(&error.to_string()),
+    };
+    for server in servers {
+        let answer = tokio::time::timeout(PATIENCE, (server.ask)()).await;
+        match answer {
+            Ok(Ok(())) => report.line("ok", &format!("{} answers", server.name)),
+            Ok(Err(trouble)) => {
+                let (word, reason) = (trouble.word(), trouble.reason());
+                report.fault(&format!("{} is {word}: {reason}", server.name));
+            }
+            Err(_) => report.fault(&format!("{} does not answer", server.name)),
+        }
+    }
 }
 
 async fn database(config: &Config, report: &mut Report) {

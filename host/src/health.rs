@@ -30,7 +30,8 @@ impl Trouble {
         }
     }
 
-    fn reason(&self) -> &str {
+    /// For the operator.
+    pub fn reason(&self) -> &str {
         match self {
             Self::Refused(reason) | Self::Away(reason) => reason,
         }

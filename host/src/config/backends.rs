@@ -40,6 +40,9 @@ pub struct Backends {
     pub aws: aws::Config,
     /// With `S3_BUCKET_NAME` and the like; who has none has a folder.
     pub buckets: Buckets,
+    /// With `AWS_ENDPOINT_URL` or `AWS_ENDPOINT_URL_S3`: a server that is not Amazon's has its buckets
+    /// in the path.
+    pub has_s3_endpoint: bool,
     /// Who speaks.
     pub speech: Chosen<Speech>,
     /// Who listens.
@@ -113,6 +116,7 @@ impl Backends {
             redis: None,
             aws: aws::Config::new(DEFAULT_REGION),
             buckets: Buckets::default(),
+            has_s3_endpoint: false,
             speech: Chosen {
                 what: Speech::Local,
                 reason: because("LECTERN_SPEECH"),
@@ -137,15 +141,14 @@ impl Backends {
             own_databases: own_databases(environment)?,
             kafka: kafka(environment),
             redis: redis(environment)?,
-            aws: aws::Config {
-                // S3 on such a server; other services have their own variables.
-                endpoint_url: None,
-                ..aws::Config::new(region.as_deref().unwrap_or(DEFAULT_REGION))
-            },
+            // The SDK reads the endpoints itself, each service its own.
+            aws: aws::Config::new(region.as_deref().unwrap_or(DEFAULT_REGION)),
             speech: speech(environment)?,
             transcription: transcription(environment, &buckets)?,
             ocr: ocr(environment, &buckets)?,
             buckets,
+            has_s3_endpoint: environment.has("AWS_ENDPOINT_URL")
+                || environment.has("AWS_ENDPOINT_URL_S3"),
             llm: llm(environment),
         })
     }
@@ -162,6 +165,14 @@ impl Backends {
 }
 
 impl OwnDatabase {
+    /// On the shared server, under another name.
+    pub fn named(database: &str) -> Self {
+        Self {
+            database: Some(database.to_owned()),
+            ..Self::default()
+        }
+    }
+
     /// On the shared server, but for what it names.
     pub fn beside(&self, shared: &postgres::Config) -> postgres::Config {
         let or = |own: &Option<String>, shared: &String| own.clone().unwrap_or(shared.clone());

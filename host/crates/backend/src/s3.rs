@@ -195,6 +195,16 @@ impl S3Blobs {
         }
     }
 
+    /// With the bucket as a part of the path: for servers whose name does not answer below it, where
+    /// the SDK finds their endpoint by itself.
+    pub fn with_path_style(self) -> Self {
+        let config = self.client.config().to_builder().force_path_style(true);
+        Self {
+            client: Client::from_conf(config.build()),
+            ..self
+        }
+    }
+
     /// With other sizes, for a store whose limits are not Amazon's.
     pub fn with_sizes(self, sizes: Sizes) -> Self {
         Self { sizes, ..self }
