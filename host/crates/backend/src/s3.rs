@@ -31,7 +31,7 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::{ByteStream as Body, ByteStreamError};
 use aws_smithy_checksums::body::validate;
-use capability::blobs::{Blobs, ByteStream, Error, Key, Stat};
+use capability::blobs::{Blobs, ByteStream, Error, Key, Stat, attachment};
 use futures::{StreamExt, stream};
 
 use crate::aws::{Aws, Failure, cause, chain};
@@ -230,7 +230,7 @@ impl S3Blobs {
     /// credentials themselves last. `disposition` is the `Content-Disposition` of the answer. Whether
     /// there is a blob is not asked. The address is a secret while it lasts: mint one a read, and log
     /// none.
-    pub async fn presign(
+    pub async fn presign_as(
         &self,
         key: &Key,
         expires: Duration,
@@ -491,6 +491,17 @@ impl Blobs for S3Blobs {
             Err(e) if e != Error::NotFound => Err(e),
             _ => Ok(()),
         }
+    }
+
+    async fn presign(
+        &self,
+        key: &Key,
+        expires: Duration,
+        file_name: Option<&str>,
+    ) -> Result<Option<String>, Error> {
+        let disposition = file_name.map(attachment);
+        let presigned = self.presign_as(key, expires, disposition.as_deref());
+        presigned.await.map(Some)
     }
 }
 

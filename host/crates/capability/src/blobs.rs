@@ -7,6 +7,8 @@ pub mod scoped;
 
 use std::fmt;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -115,11 +117,45 @@ pub trait Blobs: Send + Sync {
     async fn rename(&self, key: &Key, to: &Key) -> Result<(), Error>;
     /// Also fine when there is nothing.
     async fn delete(&self, key: &Key) -> Result<(), Error>;
+    /// An address from which anybody reads the blob for so long, as a download of that name; `None`
+    /// where the store has no addresses. Whether there is a blob is not asked.
+    async fn presign(
+        &self,
+        _key: &Key,
+        _expires: Duration,
+        _file_name: Option<&str>,
+    ) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
+}
+
+/// A download's name as a header's value: [RFC 6266](https://www.rfc-editor.org/rfc/rfc6266), the name
+/// itself as in [RFC 5987](https://www.rfc-editor.org/rfc/rfc5987), so that none can end the header.
+pub fn attachment(file_name: &str) -> String {
+    let encoded = file_name
+        .bytes()
+        .take(512)
+        .fold(String::new(), |all, byte| {
+            match byte.is_ascii_alphanumeric() || b"-._".contains(&byte) {
+                true => all + &char::from(byte).to_string(),
+                false => format!("{all}%{byte:02X}"),
+            }
+        });
+    format!("attachment; filename*=UTF-8''{encoded}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_download_s_name_cannot_end_its_header() {
+        let value = attachment("Übung \"1\"\r\nx: y.pdf");
+        assert_eq!(
+            value,
+            "attachment; filename*=UTF-8''%C3%9Cbung%20%221%22%0D%0Ax%3A%20y.pdf"
+        );
+    }
 
     #[test]
     fn a_key_cannot_leave_its_scope() {

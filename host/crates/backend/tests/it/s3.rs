@@ -291,7 +291,7 @@ async fn a_presigned_address_works_for_its_blob_and_time_alone() {
     let key = key("s3_signed/a.txt");
     blobs.put(&key, bytes(&["text"]), 9).await.unwrap();
     let disposition = "attachment; filename*=UTF-8''na%C3%AFve.txt";
-    let url = blobs.presign(&key, Duration::from_secs(60), Some(disposition));
+    let url = blobs.presign_as(&key, Duration::from_secs(60), Some(disposition));
     let url = url.await.unwrap();
     let answer = reqwest::get(&url).await.unwrap();
     assert_eq!(answer.headers()["content-disposition"], disposition);
@@ -311,11 +311,11 @@ async fn a_presigned_address_works_for_its_blob_and_time_alone() {
     }
     for (expires, told) in [(0, "Expires=1&"), (1 << 40, "Expires=604800&")] {
         let url = blobs
-            .presign(&key, Duration::from_secs(expires), None)
+            .presign_as(&key, Duration::from_secs(expires), None)
             .await;
         assert!(url.unwrap().contains(told), "{told}");
     }
-    let short = blobs.presign(&key, Duration::ZERO, None).await.unwrap();
+    let short = blobs.presign_as(&key, Duration::ZERO, None).await.unwrap();
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(reqwest::get(&short).await.unwrap().status(), 403);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -51,6 +52,15 @@ impl Blobs for Routed {
 
     async fn delete(&self, key: &Key) -> Result<(), Error> {
         self.store(key).delete(key).await
+    }
+
+    async fn presign(
+        &self,
+        key: &Key,
+        expires: Duration,
+        file_name: Option<&str>,
+    ) -> Result<Option<String>, Error> {
+        self.store(key).presign(key, expires, file_name).await
     }
 }
 

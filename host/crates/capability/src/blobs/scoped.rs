@@ -1,6 +1,7 @@
 //! Confines a component to its own prefix, which it never sees.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -49,5 +50,14 @@ impl Blobs for Scoped {
 
     async fn delete(&self, key: &Key) -> Result<(), Error> {
         self.inner.delete(&self.key(key)).await
+    }
+
+    async fn presign(
+        &self,
+        key: &Key,
+        expires: Duration,
+        file_name: Option<&str>,
+    ) -> Result<Option<String>, Error> {
+        self.inner.presign(&self.key(key), expires, file_name).await
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use capability::ComponentName;
 use capability::blobs::{Blobs, ByteStream, Error, Key, Stat};
@@ -131,6 +132,19 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
 
     async fn delete(accessor: &Accessor<T, Self>, key: String) -> Result<(), wit::Error> {
         Ok(own(accessor)?.delete(&Key::parse(&key)?).await?)
+    }
+
+    async fn presign(
+        accessor: &Accessor<T, Self>,
+        key: String,
+        seconds: u32,
+        file_name: Option<String>,
+    ) -> Result<Option<String>, wit::Error> {
+        let (blobs, key) = (own(accessor)?, Key::parse(&key)?);
+        // As long as SigV4 lets an address last.
+        let expires = Duration::from_secs(u64::from(seconds.clamp(1, 604_800)));
+        let file_name = file_name.as_deref();
+        Ok(blobs.presign(&key, expires, file_name).await?)
     }
 }
 
