@@ -74,8 +74,9 @@ pub enum StartError {
     Engine(String),
 }
 
-/// How long the broker's last words may take.
-const FLUSH: Duration = Duration::from_secs(10);
+/// How long the database's sessions, and the broker's last words, may take.
+const CLOSE: Duration = Duration::from_secs(5);
+const FLUSH: Duration = Duration::from_secs(5);
 
 /// The running platform.
 pub struct Platform {
@@ -139,7 +140,9 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
         (None, Some(cluster)) => cluster.config(),
         (None, None) => return Err(StartError::Cluster(ClusterError::NotInstalled)),
     };
-    let databases = Databases::open(server.clone(), &config.backends.own_databases).await?;
+    let names: Vec<_> = bundles.iter().map(|b| b.manifest.name.clone()).collect();
+    let own = &config.backends.own_databases;
+    let databases = Databases::open(server.clone(), own, &names).await?;
     let databases = Arc::new(databases);
     let pool = databases.shared().pool.clone();
     let backing = backing::connect(config, &databases).await?;
@@ -154,7 +157,10 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
         committing: Default::default(),
     });
     boot::boot(&deployer, bundles, config.backends.database.is_none()).await?;
-    let relay = |pool| Relay::new(pool, broker.clone(), deployer.live.grants());
+    let relay = |pool| {
+        let grants = deployer.live.grants(deployer.store.clone());
+        Relay::new(pool, broker.clone(), grants)
+    };
     let relays = databases.all().into_iter();
     let relays = relays.map(|each| tokio::spawn(relay(each.pool.clone()).run()));
     let relays = relays.collect();
@@ -223,13 +229,19 @@ impl Running {
             .is_err()
         {
             tracing::warn!("some events did not end in time; they will come again");
+            deployer.live.kill().await;
         }
         for relay in &self.relays {
             relay.abort();
         }
         tracing::info!("closing the connections to the database");
-        deployer.factory.close().await;
-        self.databases.close().await;
+        let closing = async {
+            deployer.factory.close().await;
+            self.databases.close().await;
+        };
+        if tokio::time::timeout(CLOSE, closing).await.is_err() {
+            tracing::warn!("some connections to the database were cut off");
+        }
         if let Some(cluster) = self.cluster {
             cluster.stop().await;
         }

@@ -14,6 +14,7 @@ use backend::openai::{ModelCheck, OpenAi};
 use backend::openai_transcription::OpenAiTranscription;
 use backend::outbound::HttpClient;
 use backend::polly::Polly;
+use backend::postgres::provision;
 use backend::redis::{RedisCache, Unusable};
 use backend::s3::{CheckError, S3Blobs};
 use backend::tesseract::Tesseract;
@@ -221,8 +222,15 @@ fn database(databases: &Arc<Databases>) -> Dependency {
             let databases = databases.clone();
             Box::pin(async move {
                 for database in databases.all() {
-                    let answer = backend::postgres::provision::ping(&database.pool).await;
-                    answer.map_err(|error| Trouble::Away(error.to_string()))?;
+                    if provision::ping(&database.pool).await.is_ok() {
+                        continue;
+                    }
+                    // Why, a login says.
+                    let answer = provision::connect(&database.server).await;
+                    answer.map_err(|error| match error.is_refused() {
+                        true => Trouble::Refused(error.to_string()),
+                        false => Trouble::Away(error.to_string()),
+                    })?;
                 }
                 Ok(())
             })

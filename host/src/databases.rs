@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use backend::postgres::provision::{self, ProvisionError};
 use backend::postgres::{self, PlatformPool};
+use backend::revisions::RevisionStore;
 use capability::ComponentName;
 
 use crate::config::backends::OwnDatabase;
@@ -23,26 +24,36 @@ pub struct Databases {
     own: BTreeMap<ComponentName, Database>,
 }
 
-type Place = (String, u16, String);
+type Place = (String, u16, String, String);
 
 fn place(server: &postgres::Config) -> Place {
-    (server.host.clone(), server.port, server.database.clone())
+    let (host, port) = (server.host.clone(), server.port);
+    (host, port, server.database.clone(), server.user.clone())
 }
 
 impl Databases {
-    /// Connects, and makes the host's tables where they are missing.
+    /// Connects, and makes the host's tables where they are missing. A database of its own has a
+    /// component of the folder, `bundled`, or one that has been deployed: a variable that names anybody
+    /// else is somebody else's.
     pub async fn open(
         shared: postgres::Config,
         own: &BTreeMap<ComponentName, OwnDatabase>,
+        bundled: &[ComponentName],
     ) -> Result<Self, ProvisionError> {
         let open = async |server: postgres::Config| {
             let pool = provision::platform(&server).await?;
             Ok::<_, ProvisionError>(Database { server, pool })
         };
         let shared = open(shared).await?;
+        let deployed = RevisionStore::new(shared.pool.clone()).traffic().await;
+        let deployed = deployed.unwrap_or_default();
+        let is_known = |name: &ComponentName| {
+            bundled.contains(name) || deployed.iter().any(|traffic| traffic.component == *name)
+        };
         let mut open_already = BTreeMap::from([(place(&shared.server), shared.clone())]);
         let mut databases = BTreeMap::new();
-        for (name, own) in own {
+        for (name, own) in own.iter().filter(|(name, _)| is_known(name)) {
+            tracing::info!(service = %name, "has a database of its own");
             let server = own.beside(&shared.server);
             let database = match open_already.get(&place(&server)) {
                 Some(database) => database.clone(),

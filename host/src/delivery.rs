@@ -3,7 +3,7 @@
 //! goes to the revision that serves when it comes.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use capability::ComponentName;
@@ -20,6 +20,7 @@ use crate::router::RouteTable;
 /// A component's loop.
 pub struct Consumer {
     wants: Wants,
+    at_once: Arc<Semaphore>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -54,22 +55,39 @@ impl Consumer {
         let consumer = Self {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            at_once: Arc::new(Semaphore::new(wants.at_once)),
             wants,
         };
         let turns = Loop {
             name: name.clone(),
             table,
             tasks: consumer.tasks.clone(),
-            at_once: Arc::new(Semaphore::new(consumer.wants.at_once)),
+            at_once: consumer.at_once.clone(),
         };
         let stop = consumer.stop.clone();
         consumer.tasks.spawn(turns.run(subscription, stop));
         Ok(consumer)
     }
 
-    /// What it subscribed.
-    pub fn wants(&self) -> &Wants {
-        &self.wants
+    /// Whether the subscription goes on as it is wanted now, with as many events at once.
+    pub fn adopts(&mut self, wants: &Wants) -> bool {
+        if self.wants.topics != wants.topics {
+            return false;
+        }
+        let (now, wanted) = (self.wants.at_once, wants.at_once);
+        if wanted > now {
+            self.at_once.add_permits(wanted - now);
+        } else if let Ok(fewer) = u32::try_from(now - wanted) {
+            let at_once = self.at_once.clone();
+            // As events end.
+            tokio::spawn(async move {
+                if let Ok(permits) = at_once.acquire_many_owned(fewer).await {
+                    permits.forget();
+                }
+            });
+        }
+        self.wants.at_once = wanted;
+        true
     }
 
     /// Takes no more; waits for those in hand. Dropped earlier, they go back.
@@ -181,11 +199,13 @@ fn within_limits(outcome: Outcome, delivery: &Delivery, limits: EventLimits) -> 
         let reason = format!("given up after {most} broken attempts; the last: {error}");
         return Outcome::Reject { reason };
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let published = Duration::from_millis(delivery.event.occurred_at);
-    let age = now.unwrap_or_default().saturating_sub(published);
-    if age >= Duration::from_secs(limits.retry_for_s) {
-        let reason = format!("given up after {} s; the last: {error}", age.as_secs());
+    // Not since it was published: what waited in a topic for a weekend has not been tried.
+    let tried_for = delivery.tried_for;
+    if tried_for >= Duration::from_secs(limits.retry_for_s) {
+        let reason = format!(
+            "given up after {} s; the last: {error}",
+            tried_for.as_secs()
+        );
         return Outcome::Reject { reason };
     }
     outcome
@@ -207,20 +227,20 @@ mod tests {
         }
     }
 
-    fn delivery(broken: u32, age: Duration) -> Delivery {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    fn delivery(broken: u32, tried_for: Duration) -> Delivery {
         Delivery {
             event: Event {
                 id: "1".into(),
                 topic: "t".into(),
                 key: "k".into(),
                 payload: "{}".into(),
-                occurred_at: u64::try_from((now - age).as_millis()).unwrap(),
+                occurred_at: 0,
                 trace: None,
             },
             attempt: 100,
             broken,
             previous: None,
+            tried_for,
             settle: Box::new(Nobody),
         }
     }

@@ -89,6 +89,13 @@ async fn database(config: &Config, report: &mut Report) {
             Ok(()) => report.line("ok", &format!("PostgreSQL at {} answers", server.host)),
             Err(error) => report.fault(&error.to_string()),
         }
+        for (name, own) in &config.backends.own_databases {
+            let server = own.beside(server);
+            match provision::connect(&server).await {
+                Ok(()) => report.line("ok", &format!("{name}'s own database answers")),
+                Err(error) => report.fault(&format!("{name}'s own database: {error}")),
+            }
+        }
         return;
     }
     let _ = std::fs::create_dir_all(&config.data_dir);

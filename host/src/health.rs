@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use tokio::sync::Mutex;
 
-/// An answer is good for so long.
+/// An answer is good for so long, and is given for so long while the next is measured: who probes must
+/// not wait for the slowest server.
 const FRESH: Duration = Duration::from_secs(3);
+const STALE: Duration = Duration::from_secs(20);
 /// A server that says nothing for so long is away.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -73,15 +76,20 @@ impl Measured {
 }
 
 /// Asks, and remembers.
-pub struct Health {
+#[derive(Clone)]
+pub struct Health(Arc<Inner>);
+
+struct Inner {
     dependencies: Vec<Dependency>,
-    last: Mutex<Option<Last>>,
+    /// Held while it is measured: all who need an answer wait for the same.
+    measuring: Mutex<BTreeMap<&'static str, Trouble>>,
+    last: RwLock<Option<Last>>,
 }
 
+#[derive(Clone)]
 struct Last {
     at: Instant,
     measured: Measured,
-    troubles: BTreeMap<&'static str, Trouble>,
 }
 
 /// What the contract speaks of, and is `local` where no server is configured.
@@ -90,30 +98,49 @@ const SPOKEN_OF: [&str; 4] = ["database", "kafka", "redis", "aws"];
 impl Health {
     /// Of those servers.
     pub fn new(dependencies: Vec<Dependency>) -> Self {
-        Self {
+        Self(Arc::new(Inner {
             dependencies,
-            last: Mutex::new(None),
-        }
+            measuring: Mutex::default(),
+            last: RwLock::default(),
+        }))
     }
 
-    /// As measured a moment ago, or now. Who comes while it is measured waits for the same answer.
+    /// As measured a moment ago, or now.
     pub async fn measured(&self) -> Measured {
-        let mut last = self.last.lock().await;
-        if let Some(last) = last.as_ref().filter(|last| last.at.elapsed() < FRESH) {
-            return last.measured.clone();
+        match self.0.last() {
+            Some(last) if last.at.elapsed() < FRESH => last.measured,
+            Some(last) if last.at.elapsed() < STALE => {
+                let health = self.0.clone();
+                tokio::spawn(async move { health.measure().await });
+                last.measured
+            }
+            _ => self.0.measure().await,
+        }
+    }
+}
+
+impl Inner {
+    fn last(&self) -> Option<Last> {
+        let last = self.last.read().unwrap_or_else(PoisonError::into_inner);
+        last.clone()
+    }
+
+    async fn measure(&self) -> Measured {
+        let mut troubles = self.measuring.lock().await;
+        if let Some(last) = self.last().filter(|last| last.at.elapsed() < FRESH) {
+            return last.measured;
         }
         let asked = self.dependencies.iter().map(|dependency| async {
             let answer = tokio::time::timeout(PATIENCE, (dependency.ask)()).await;
             answer.unwrap_or_else(|_| Err(Trouble::Away("it does not answer".into())))
         });
-        let answers = join_all(asked).await;
-        let former = last.take().map(|last| last.troubles).unwrap_or_default();
-        let (measured, troubles) = self.judge(answers);
-        tell(&former, &troubles);
+        let (measured, now) = self.judge(join_all(asked).await);
+        tell(&troubles, &now);
+        *troubles = now;
+        let mut last = self.last.write().unwrap_or_else(PoisonError::into_inner);
         *last = Some(Last {
             at: Instant::now(),
             measured: measured.clone(),
-            troubles,
         });
         measured
     }
@@ -155,7 +182,6 @@ fn tell(former: &BTreeMap<&str, Trouble>, now: &BTreeMap<&'static str, Trouble>)
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use backend::revisions::Traffic;
+use async_trait::async_trait;
+use backend::outbox::Grants;
+use backend::revisions::{RevisionStore, Traffic};
 use capability::ComponentName;
-use capability::events::Broker;
-use runtime::{Component, Revision};
+use capability::events::{Broker, Error};
+use runtime::{Component, Manifest, Revision};
 use tokio_util::task::TaskTracker;
 
 use crate::canary::Marker;
@@ -110,13 +112,20 @@ impl Live {
         self.table.load()
     }
 
-    /// What the relay lets pass.
-    pub fn grants(&self) -> backend::outbox::Granted {
-        let granted = self.granted.clone();
-        Arc::new(move |component, topic| {
-            let granted = granted.read().unwrap_or_else(PoisonError::into_inner);
-            granted.contains(&(component.to_owned(), topic.to_owned()))
-        })
+    /// What the relay lets pass: what revisions here may publish, and what any stored one may. The
+    /// publisher may run on another host alone, or have been replaced since.
+    pub fn grants(&self, store: RevisionStore) -> Arc<dyn Grants> {
+        let here = self.granted.clone();
+        Arc::new(Granted { here, store })
+    }
+
+    /// Ends all that drains or serves, whatever is in hand: what comes after must not wait for it.
+    pub async fn kill(&self) {
+        for service in self.table().services() {
+            for revision in service.revisions() {
+                revision.drain(Duration::ZERO).await;
+            }
+        }
     }
 
     /// The component's own state, for one who changes it: changes come one at a time.
@@ -296,7 +305,13 @@ impl Live {
             let stable = service.map(|service| service.stable.manifest());
             stable.and_then(Wants::of).filter(|_| !wanted.draining)
         };
-        if part.consumer.as_ref().map(Consumer::wants) == wants.as_ref() {
+        // The same topics are the same subscription: nothing is rebalanced for another number at once.
+        if let (Some(consumer), Some(wants)) = (&mut part.consumer, &wants)
+            && consumer.adopts(wants)
+        {
+            return;
+        }
+        if part.consumer.is_none() && wants.is_none() {
             return;
         }
         if let Some(former) = part.consumer.take() {
@@ -324,11 +339,35 @@ impl Live {
         }
         self.drains.close();
         self.drains.wait().await;
-        for service in self.table().services() {
-            for revision in service.revisions() {
-                revision.drain(Duration::ZERO).await;
-            }
+        self.kill().await;
+    }
+}
+
+struct Granted {
+    here: Arc<RwLock<HashSet<(String, String)>>>,
+    store: RevisionStore,
+}
+
+#[async_trait]
+impl Grants for Granted {
+    async fn cover(&self, component: &str, topic: &str) -> Result<bool, Error> {
+        let is_known = {
+            let here = self.here.read().unwrap_or_else(PoisonError::into_inner);
+            here.contains(&(component.to_owned(), topic.to_owned()))
+        };
+        let Ok(name) = ComponentName::parse(component) else {
+            return Ok(false);
+        };
+        if is_known {
+            return Ok(true);
         }
+        let stored = self.store.list(&name).await;
+        let stored = stored.map_err(|e| Error::Unavailable(e.to_string()))?;
+        Ok(stored.iter().any(|revision| {
+            let manifest = Manifest::parse(&revision.manifest).ok();
+            let events = manifest.and_then(|manifest| manifest.grants.events);
+            events.is_some_and(|grant| grant.publish.iter().any(|granted| granted == topic))
+        }))
     }
 }
 

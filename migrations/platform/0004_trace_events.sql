@@ -2,7 +2,10 @@
 -- event's id and the version of its schema: what a consumer outside the platform reads in the topic.
 
 alter table lectern.outbox add column trace text;
-alter table lectern.inbox add column trace text;
+alter table lectern.inbox
+    add column trace text,
+    -- when it was first given to its handler: how long it is tried counts from there
+    add column first_at timestamptz;
 
 create function lectern.publish(topic text, key text, payload jsonb, trace text) returns uuid
 language plpgsql security definer set search_path = lectern, pg_temp as $$
@@ -10,6 +13,13 @@ declare
     id uuid := gen_random_uuid();
     sent jsonb := payload;
 begin
+    -- What the host checks before, checked again: a component can call this by SQL.
+    if octet_length(topic) not between 1 and 249 or octet_length(key) > 512 then
+        raise exception 'a topic has 1 to 249 bytes, a key at most 512' using errcode = 'invalid_parameter_value';
+    end if;
+    if trace !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' then
+        trace := null;
+    end if;
     if jsonb_typeof(payload) = 'object' then
         sent := jsonb_build_object('schema_version', 1) || payload || jsonb_build_object('event_id', id);
     end if;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use backend::s3::Buckets;
 use backend::{aws, engine_command, kafka, openai, openai_transcription, postgres, redis};
 use capability::ComponentName;
+use secrecy::SecretString;
 
 use super::ConfigError;
 use super::environment::Environment;
@@ -63,13 +64,13 @@ pub struct Chosen<T> {
 }
 
 /// What differs from the shared database; what is not named is as there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct OwnDatabase {
     host: Option<String>,
     port: Option<u16>,
     database: Option<String>,
     user: Option<String>,
-    password: Option<String>,
+    password: Option<SecretString>,
 }
 
 /// Who speaks.
@@ -155,7 +156,7 @@ impl Backends {
 
     /// Whether that component's blobs lie in S3.
     pub fn is_in_s3(&self, component: &str) -> bool {
-        self.buckets.default.is_some() || self.buckets.by_component.contains_key(component)
+        has_bucket(&self.buckets, component)
     }
 
     /// Whether any component's do.
@@ -176,7 +177,7 @@ impl OwnDatabase {
     /// On the shared server, but for what it names.
     pub fn beside(&self, shared: &postgres::Config) -> postgres::Config {
         let or = |own: &Option<String>, shared: &String| own.clone().unwrap_or(shared.clone());
-        let password = self.password.clone().map(Into::into);
+        let password = self.password.clone();
         postgres::Config {
             host: or(&self.host, &shared.host),
             port: self.port.unwrap_or(shared.port),
@@ -238,14 +239,28 @@ fn own_databases(
                 continue;
             };
             let own = own.entry(name).or_default();
+            if suffix == "_DB_PASSWORD" {
+                own.password = Some(value.to_owned().into());
+                continue;
+            }
             let value = Some(value.to_owned());
             match suffix {
                 "_DB_NAME" => own.database = value,
                 "_DB_HOST" => own.host = value,
                 "_DB_USER" => own.user = value,
-                "_DB_PASSWORD" => own.password = value,
                 _ => own.port = number(environment, &format!("{prefix}{suffix}"), PORT)?,
             }
+        }
+    }
+    for (name, own) in &own {
+        // The shared server's password is for the shared server.
+        if own.host.is_some() && own.password.is_none() {
+            let prefix = name.as_str().to_ascii_uppercase();
+            let (password, host) = (
+                format!("{prefix}_DB_PASSWORD"),
+                format!("{prefix}_DB_HOST is"),
+            );
+            return Err(ConfigError::Missing(password, host));
         }
     }
     Ok(own)
@@ -296,6 +311,10 @@ fn buckets(environment: &Environment) -> Buckets {
     }
 }
 
+fn has_bucket(buckets: &Buckets, component: &str) -> bool {
+    buckets.default.is_some() || buckets.by_component.contains_key(component)
+}
+
 /// The variable that says that there are credentials; a machine's role is not asked for, which takes
 /// seconds where there is none: `LECTERN_SPEECH=polly` and the like choose without.
 fn credentials(environment: &Environment) -> Option<&'static str> {
@@ -343,7 +362,8 @@ fn transcription(
             .map(engine_command::Config::new)
     };
     let server = || transcription_server(environment);
-    let has_bucket = *buckets != Buckets::default();
+    // It reads what that service has stored.
+    let has_bucket = has_bucket(buckets, "stt");
     let (what, reason) = match environment.get(NAME).as_deref() {
         Some("transcribe") if has_bucket => (Transcription::Transcribe, wanted(NAME, "transcribe")),
         Some("transcribe") => return Err(missing("S3_BUCKET_NAME", "transcribe")),
@@ -398,7 +418,8 @@ fn transcription_server(environment: &Environment) -> Option<openai_transcriptio
 
 fn ocr(environment: &Environment, buckets: &Buckets) -> Result<Chosen<Ocr>, ConfigError> {
     const NAME: &str = "LECTERN_OCR";
-    let has_bucket = *buckets != Buckets::default();
+    // It reads what that service has stored.
+    let has_bucket = has_bucket(buckets, "documents");
     let (what, reason) = match environment.get(NAME).as_deref() {
         Some("textract") if has_bucket => (Ocr::Textract, wanted(NAME, "textract")),
         Some("textract") => {
@@ -458,6 +479,7 @@ mod tests {
             ("DB_PASSWORD", "p"),
             ("CHAT_DB_NAME", "chat_service"),
             ("QUIZ_DB_HOST", "other"),
+            ("QUIZ_DB_PASSWORD", "q"),
             ("QUIZ_DB_PORT", "6000"),
             ("QUIZ_S3_BUCKET_NAME", "quizzes"),
             ("S3_BUCKET_DOCUMENTS", "papers"),
@@ -479,9 +501,14 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_none_is_named_with_its_variable() {
-        for (name, host) in [("REDIS_PORT", "REDIS_HOST"), ("CHAT_DB_PORT", "X")] {
-            let environment = Environment::from([(host, "h"), (name, "70000")]);
+    fn what_is_wrong_or_missing_is_named_with_its_variable() {
+        for (name, host) in [
+            ("REDIS_PORT", "REDIS_HOST"),
+            ("CHAT_DB_PORT", "X"),
+            ("CHAT_DB_PASSWORD", "CHAT_DB_HOST"),
+        ] {
+            let value = if name.ends_with("PORT") { "70000" } else { "" };
+            let environment = Environment::from([(host, "h"), (name, value)]);
             let error = Backends::of(&environment).err().unwrap().to_string();
             assert!(error.contains(name), "{error}");
         }

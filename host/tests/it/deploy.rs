@@ -303,7 +303,7 @@ async fn the_admin_api_is_for_operators_only() {
     let url = format!("{}/admin/v1/openapi.json", host.admin);
     let described = host.send(client.get(url)).await.ok();
     assert_eq!(described["openapi"], "3.1.0");
-    assert_eq!(described["paths"].as_object().unwrap().len(), 10);
+    assert_eq!(described["paths"].as_object().unwrap().len(), 11);
     host.stop().await;
 }
 

@@ -270,7 +270,14 @@ async fn under(world: &World, fault: Fault) -> (Vec<String>, usize) {
     };
     let ((promised, refused), ()) = tokio::join!(learner, trouble);
     // The next fault meets another host.
-    if !host.is_dead() {
+    let is_dead = host.is_dead();
+    assert_eq!(
+        is_dead,
+        matches!(fault, Fault::Host | Fault::Step(_)),
+        "{fault:?}"
+    );
+    assert!(!promised.is_empty(), "{fault:?}: nothing was promised");
+    if !is_dead {
         let _ = host.child.kill().await;
     }
     (promised, refused)
@@ -411,6 +418,13 @@ async fn run(number: usize) {
     ] {
         let effected = effects.get(&format!("{consumer} {topic}"));
         assert_eq!(effected, Some(&documents), "{consumer} {topic}");
+    }
+    for sql in [
+        "select count(*) from chat.shelf",
+        "select count(distinct document_id) from chat.shelf",
+        "select count(*) from quiz.shelf where terms <> '[]'",
+    ] {
+        assert_eq!(count(&mut connection, sql).await, documents, "{sql}");
     }
     let dead: Vec<_> = sent
         .keys()

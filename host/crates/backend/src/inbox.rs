@@ -19,6 +19,9 @@ use crate::outbox::{event, failed};
 /// How often to look although nobody called.
 const POLL: Duration = Duration::from_secs(1);
 
+/// A session that does not answer within is given up.
+const PING: Duration = Duration::from_secs(5);
+
 /// Only the first of each key may go, and only when no living connection holds it.
 const CLAIM: &str = "
 with next as (
@@ -31,10 +34,11 @@ with next as (
     order by seq limit 1 for update skip locked
 )
 update lectern.inbox i
-set attempt = attempt + (holder is null)::integer, crashes = crashes + (holder is not null)::integer,
+set first_at = coalesce(first_at, now()), attempt = attempt + (holder is null)::integer, crashes = crashes + (holder is not null)::integer,
     holder = $2, holder_since = $3
 from next where i.consumer = $1 and i.event_id = next.event_id
-returning i.event_id::text, i.topic, i.key, i.payload::text, i.occurred_at, i.trace, i.attempt, i.crashes, i.broken, i.failure";
+returning i.event_id::text, i.topic, i.key, i.payload::text, i.occurred_at, i.trace, i.attempt, i.crashes, i.broken, i.failure,
+    extract(epoch from now() - i.first_at)::float8 as tried_for";
 
 /// A host that dies is not the event's fault; one that dies of it again and again is.
 const CRASHES_TO_AN_ATTEMPT: i32 = 20;
@@ -123,7 +127,8 @@ impl Shared {
     async fn holder(&self) -> Result<(i32, OffsetDateTime), sqlx::Error> {
         let mut lease = self.lease.lock().await;
         if let Some(held) = lease.as_mut() {
-            if held.connection.ping().await.is_ok() {
+            let answer = tokio::time::timeout(PING, held.connection.ping()).await;
+            if matches!(answer, Ok(Ok(()))) {
                 return Ok((held.pid, held.since));
             }
             *lease = None;
@@ -173,6 +178,7 @@ impl Shared {
             attempt: number(count("attempt") + deaths),
             broken: number(count("broken") + deaths),
             previous,
+            tried_for: Duration::try_from_secs_f64(row.get("tried_for")).unwrap_or_default(),
             settle: Box::new(settle),
         }))
     }

@@ -138,6 +138,9 @@ impl KafkaBroker {
 #[async_trait]
 impl Broker for KafkaBroker {
     async fn send(&self, events: &[Event]) -> Result<Vec<Refused>, Error> {
+        if events.is_empty() {
+            return Ok(vec![]);
+        }
         let refused = self.producing.send(events).await?;
         self.producing.health.well();
         Ok(refused)

@@ -1,9 +1,12 @@
 //! Carries the outbox to the broker: every event that a committed transaction published, in order.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use capability::events::{Broker, Error, Event, Refused};
+use async_trait::async_trait;
+use capability::events::{Broker, Error, Event, is_traceparent};
 use sqlx::postgres::PgListener;
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Postgres, Row, Transaction};
@@ -28,23 +31,37 @@ const POLL: Duration = Duration::from_secs(1);
 pub const HOST: &str = "lectern";
 
 /// Whether a component may publish on a topic.
-pub type Granted = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
+#[async_trait]
+pub trait Grants: Send + Sync {
+    /// An error makes the relay wait.
+    async fn cover(&self, component: &str, topic: &str) -> Result<bool, Error>;
+}
+
+/// All of them.
+pub struct Everything;
+
+#[async_trait]
+impl Grants for Everything {
+    async fn cover(&self, _: &str, _: &str) -> Result<bool, Error> {
+        Ok(true)
+    }
+}
 
 /// Relays until it is dropped.
 pub struct Relay {
     pool: PgPool,
     broker: Arc<dyn Broker>,
-    granted: Granted,
+    grants: Arc<dyn Grants>,
 }
 
 impl Relay {
-    /// A relay from that database to that broker. What `granted` denies is discarded with a
-    /// warning: a component can write to its outbox by SQL, beside the capability.
-    pub fn new(pool: PgPool, broker: Arc<dyn Broker>, granted: Granted) -> Self {
+    /// A relay from that database to that broker. What `grants` deny is a dead letter: a component
+    /// can write to its outbox by SQL, beside the capability.
+    pub fn new(pool: PgPool, broker: Arc<dyn Broker>, grants: Arc<dyn Grants>) -> Self {
         Self {
             pool,
             broker,
-            granted,
+            grants,
         }
     }
 
@@ -84,13 +101,23 @@ impl Relay {
         if rows.is_empty() {
             return Ok(0);
         }
-        let passing: Vec<&PgRow> = rows.iter().filter(|row| self.may_pass(row)).collect();
+        let (passing, denied) = self.judge(&rows).await?;
+        for row in denied {
+            set_aside(
+                &mut transaction,
+                row,
+                "the manifest does not grant the topic",
+            )
+            .await?;
+        }
         let events: Vec<_> = passing.iter().map(|row| event(row)).collect();
         crate::step("relay::before_send");
         let refused = self.broker.send(&events).await?;
         crate::step("relay::after_send");
         for refused in refused {
-            set_aside(&mut transaction, &events, &passing, &refused).await?;
+            if let Some(row) = passing.get(refused.index) {
+                set_aside(&mut transaction, row, &refused.reason).await?;
+            }
         }
         let sent: Vec<i64> = rows.iter().map(|row| row.get("seq")).collect();
         sqlx::query("delete from lectern.outbox where seq = any($1)")
@@ -103,32 +130,32 @@ impl Relay {
         Ok(rows.len())
     }
 
-    fn may_pass(&self, row: &sqlx::postgres::PgRow) -> bool {
-        let (component, topic): (&str, &str) = (row.get("component"), row.get("topic"));
-        let granted = component == HOST || (self.granted)(component, topic);
-        if !granted {
-            tracing::warn!(
-                component,
-                topic,
-                "an event on a topic that is not granted was discarded"
-            );
+    /// Those that may pass, and those that may not.
+    async fn judge<'a>(
+        &self,
+        rows: &'a [PgRow],
+    ) -> Result<(Vec<&'a PgRow>, Vec<&'a PgRow>), Error> {
+        let mut known: HashMap<(&str, &str), bool> = HashMap::new();
+        for row in rows {
+            let (component, topic) = (row.get("component"), row.get("topic"));
+            if let Entry::Vacant(unknown) = known.entry((component, topic)) {
+                let granted = component == HOST || self.grants.cover(component, topic).await?;
+                unknown.insert(granted);
+            }
         }
-        granted
+        let passes = |row: &&PgRow| known[&(row.get("component"), row.get("topic"))];
+        Ok(rows.iter().partition(passes))
     }
 }
 
-/// What the broker will never take must not hold up what comes behind it.
+/// What will never be sent must not hold up what comes behind it.
 async fn set_aside(
     transaction: &mut Transaction<'_, Postgres>,
-    events: &[Event],
-    rows: &[&PgRow],
-    refused: &Refused,
+    row: &PgRow,
+    reason: &str,
 ) -> Result<(), Error> {
-    let (Some(event), Some(row)) = (events.get(refused.index), rows.get(refused.index)) else {
-        return Ok(());
-    };
-    let (component, reason): (&str, _) = (row.get("component"), &refused.reason);
-    let (id, topic) = (&event.id, &event.topic);
+    let (component, topic): (&str, &str) = (row.get("component"), row.get("topic"));
+    let id: &str = row.get("event_id");
     tracing::error!(
         component,
         topic,
@@ -180,7 +207,9 @@ pub(crate) fn event(row: &sqlx::postgres::PgRow) -> Event {
         key: row.get("key"),
         payload: row.get("payload"),
         occurred_at: u64::try_from(occurred.unix_timestamp_nanos() / 1_000_000).unwrap_or(0),
-        trace: row.get("trace"),
+        trace: row
+            .get::<Option<String>, _>("trace")
+            .filter(|trace| is_traceparent(trace)),
     }
 }
 

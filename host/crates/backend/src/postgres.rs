@@ -52,6 +52,12 @@ impl Config {
             .username(user)
             .password(password)
             .application_name("lectern")
+            // A host that vanished keeps no lock and no lease for hours.
+            .options([
+                ("tcp_keepalives_idle", "20"),
+                ("tcp_keepalives_interval", "5"),
+                ("tcp_keepalives_count", "3"),
+            ])
     }
 }
 

@@ -12,6 +12,9 @@ use crate::outbox::failed;
 /// Whoever holds this advisory lock leads: "timers" in ASCII.
 const LEAD: i64 = 0x74_69_6d_65_72_73;
 
+/// A session that does not answer within is given up.
+const PING: Duration = Duration::from_secs(5);
+
 /// A timer of a component's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timer {
@@ -50,7 +53,9 @@ impl Timers {
     /// Whether this host is the one that calls; becomes it where nobody is.
     pub async fn lead(&mut self) -> Result<bool, Error> {
         if let Some(connection) = &mut self.lead {
-            if connection.ping().await.is_ok() {
+            // Where packets vanish, the server's own keepalive ends the session and the lock.
+            let answer = tokio::time::timeout(PING, connection.ping()).await;
+            if matches!(answer, Ok(Ok(()))) {
                 return Ok(true);
             }
             self.lead = None;

@@ -215,6 +215,8 @@ pub struct Delivery {
     pub broken: u32,
     /// How the attempt before ended, when its handler could not say.
     pub previous: Option<Failure>,
+    /// Since the first attempt, as far as this broker remembers.
+    pub tried_for: Duration,
     /// Tells the broker what became of it.
     pub settle: Box<dyn Settle>,
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backend::kafka::{self, KafkaBroker};
-use backend::outbox::Relay;
+use backend::outbox::{Everything, Relay};
 use backend::postgres::provision::{self, PoolLimits};
 use backend::postgres::{ComponentPool, Config, PlatformPool};
 use capability::ComponentName;
@@ -75,7 +75,7 @@ impl Bench {
         let relay = Relay::new(
             self.platform.clone(),
             self.broker.clone(),
-            Arc::new(|_, _| true),
+            Arc::new(Everything),
         );
         tokio::spawn(relay.run())
     }

@@ -252,6 +252,12 @@ impl Task {
             Change::Assigned(places) => {
                 tracing::debug!(group = self.group, ?places, "partitions assigned");
                 for place in places {
+                    // One that was paused when it left still is, to librdkafka.
+                    let resumed =
+                        one(&place, Offset::Invalid).and_then(|p| self.consumer.resume(&p));
+                    if let Err(error) = resumed {
+                        tracing::debug!(group = self.group, %error, "a partition was not resumed");
+                    }
                     self.assignments += 1;
                     let assigned = Assigned {
                         number: self.assignments,
@@ -305,13 +311,14 @@ impl Task {
     /// What is ready and still this host's.
     fn next_delivery(&mut self) -> Option<Delivery> {
         while let Some(ticket) = self.ready.pop_front() {
-            let Some(assigned) = self.partitions.get(&ticket.place()) else {
+            let Some(assigned) = self.partitions.get_mut(&ticket.place()) else {
                 continue;
             };
-            let entry = assigned.track.get(ticket.origin.offset);
-            let Some(entry) = entry.filter(|_| assigned.number == ticket.assignment) else {
+            if assigned.number != ticket.assignment {
                 continue;
-            };
+            }
+            let entry = assigned.track.get_mut(ticket.origin.offset);
+            let Some(entry) = entry else { continue };
             self.in_hand += 1;
             let settle = Held {
                 ticket: Some(ticket),
@@ -326,6 +333,7 @@ impl Task {
                 attempt: entry.attempt,
                 broken: entry.broken,
                 previous: entry.previous,
+                tried_for: entry.tried_for(),
                 settle: Box::new(settle),
             });
         }
@@ -381,7 +389,7 @@ impl Task {
         let Some(assigned) = self.partitions.get_mut(place) else {
             return;
         };
-        let (count, bytes) = (assigned.track.len(), assigned.track.bytes());
+        let (count, bytes) = (assigned.track.unfinished(), assigned.track.bytes());
         if !assigned.is_paused && (count >= HELD || bytes >= HELD_BYTES) {
             let paused = one(place, Offset::Invalid).and_then(|p| self.consumer.pause(&p));
             assigned.is_paused = paused.is_ok();
@@ -392,7 +400,7 @@ impl Task {
         let Some(assigned) = self.partitions.get_mut(place) else {
             return;
         };
-        let (count, bytes) = (assigned.track.len(), assigned.track.bytes());
+        let (count, bytes) = (assigned.track.unfinished(), assigned.track.bytes());
         if assigned.is_paused && count < HELD / 2 && bytes < HELD_BYTES / 2 {
             let resumed = one(place, Offset::Invalid).and_then(|p| self.consumer.resume(&p));
             assigned.is_paused = resumed.is_err();

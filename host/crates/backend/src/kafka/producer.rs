@@ -121,16 +121,29 @@ impl Producing {
             .collect();
         let options = AdminOptions::new().request_timeout(Some(ADMIN));
         let made = self.admin.create_topics(&fresh, &options).await;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for result in made.map_err(|e| failed(&e))? {
             match result {
-                Ok(topic) => tracing::info!(topic, "made the topic"),
-                Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Ok(topic) => {
+                    tracing::info!(topic, "made the topic");
+                    known.insert(topic);
+                }
+                Err((topic, RDKafkaErrorCode::TopicAlreadyExists)) => {
+                    known.insert(topic);
+                }
+                // It may be there all the same, and nobody else may make topics.
                 Err((topic, code)) => tracing::warn!(topic, "the topic was not made: {code}"),
             }
         }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.extend(unknown.into_iter().map(ToOwned::to_owned));
         Ok(())
+    }
+
+    /// A topic may have been deleted.
+    fn forget(&self, topics: &[&str]) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        topics.iter().for_each(|topic| {
+            known.remove(*topic);
+        });
     }
 
     /// Sends them in their order; all are acknowledged, or named as refused.
@@ -143,7 +156,10 @@ impl Producing {
         match self.send_all(&records).await {
             Ok(()) => Ok(vec![]),
             Err(error) if is_refusal(&error) => self.send_singly(&records).await,
-            Err(error) => Err(self.broken(&error)),
+            Err(error) => {
+                self.forget(&topics);
+                Err(self.broken(&error))
+            }
         }
     }
 
@@ -203,23 +219,36 @@ impl Producing {
         failed(error)
     }
 
-    /// A dead letter; `Ok` once the broker has it, or refuses it for good.
+    /// A dead letter; `Ok` once the broker has it.
     pub(super) async fn bury(&self, letter: &Outgoing) -> Result<(), Error> {
         self.ensure(&[&letter.topic]).await?;
-        let producer = self.producer();
-        let written = match enqueue(&producer, letter).await {
-            Ok(delivery) => acknowledged(delivery).await,
-            Err(error) => Err(error),
-        };
-        match written {
+        match self.write(letter).await {
             Ok(()) => Ok(()),
             Err(error) if is_refusal(&error) => {
-                let topic = &letter.topic;
-                tracing::error!(topic, %error, "a dead letter is refused, and is lost");
-                self.renew_if_fatal()
+                self.renew_if_fatal()?;
+                self.bury_shortened(letter, &error).await
             }
+            Err(error) => {
+                self.forget(&[&letter.topic]);
+                Err(self.broken(&error))
+            }
+        }
+    }
+
+    /// Too large with its headers: its beginning, and where the whole stands, are better than nothing.
+    async fn bury_shortened(&self, letter: &Outgoing, why: &KafkaError) -> Result<(), Error> {
+        let topic = &letter.topic;
+        tracing::error!(topic, %why, "a dead letter is shortened; its origin has the whole");
+        let written = self.write(&letter.shortened()).await;
+        match written {
+            Ok(()) => Ok(()),
             Err(error) => Err(self.broken(&error)),
         }
+    }
+
+    async fn write(&self, outgoing: &Outgoing) -> Result<(), KafkaError> {
+        let delivery = enqueue(&self.producer(), outgoing).await?;
+        acknowledged(delivery).await
     }
 
     /// Waits for what is under way.

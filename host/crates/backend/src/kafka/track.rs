@@ -2,6 +2,7 @@
 //! the rules of order and of commits can be tested without a broker.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use capability::events::{Event, Failure};
 
@@ -12,6 +13,7 @@ pub(super) struct Entry {
     pub(super) attempt: u32,
     pub(super) broken: u32,
     pub(super) previous: Option<Failure>,
+    first_at: Option<Instant>,
 }
 
 impl Entry {
@@ -21,7 +23,13 @@ impl Entry {
             attempt: 1,
             broken: 0,
             previous: None,
+            first_at: None,
         }
+    }
+
+    /// Since its first attempt on this host, which is now where there was none.
+    pub(super) fn tried_for(&mut self) -> Duration {
+        self.first_at.get_or_insert_with(Instant::now).elapsed()
     }
 
     fn bytes(&self) -> usize {
@@ -29,22 +37,22 @@ impl Entry {
     }
 }
 
-/// One partition's unfinished events, and those finished above the lowest unfinished one.
+/// One partition's unfinished events, and which offsets above the first of them are done.
 #[derive(Default)]
 pub(super) struct Track {
-    /// `None` for a finished one.
-    entries: BTreeMap<i64, Option<Entry>>,
+    unfinished: BTreeMap<i64, Entry>,
     /// Unfinished offsets by key, in order: only the first of each may go.
     by_key: HashMap<String, VecDeque<i64>>,
     /// After the last offset seen.
     next: i64,
+    /// What was last to be committed.
+    committed: i64,
     /// Of unfinished events.
     bytes: usize,
 }
 
 impl Track {
-    /// Takes an event over; answers whether it may go at once. One that is in hand already, as after
-    /// a rebalance that gave the partition back, is not taken twice.
+    /// Takes an event over; answers whether it may go at once.
     pub(super) fn push(&mut self, offset: i64, event: Event) -> bool {
         if offset < self.next {
             return false;
@@ -58,18 +66,18 @@ impl Track {
             queue.push_back(offset);
             queue.len() == 1
         };
-        self.entries.insert(offset, Some(entry));
+        self.unfinished.insert(offset, entry);
         is_first
     }
 
     /// An unfinished event.
-    pub(super) fn get(&self, offset: i64) -> Option<&Entry> {
-        self.entries.get(&offset)?.as_ref()
+    pub(super) fn get_mut(&mut self, offset: i64) -> Option<&mut Entry> {
+        self.unfinished.get_mut(&offset)
     }
 
     /// The next attempt is told of this one.
     pub(super) fn retry(&mut self, offset: i64, failure: Option<Failure>) {
-        if let Some(Some(entry)) = self.entries.get_mut(&offset) {
+        if let Some(entry) = self.unfinished.get_mut(&offset) {
             entry.attempt += 1;
             entry.broken += u32::from(failure.is_some());
             entry.previous = failure;
@@ -78,7 +86,7 @@ impl Track {
 
     /// Finishes an event; answers the one of its key that may go now.
     pub(super) fn finish(&mut self, offset: i64) -> Option<i64> {
-        let entry = self.entries.get_mut(&offset)?.take()?;
+        let entry = self.unfinished.remove(&offset)?;
         self.bytes -= entry.bytes();
         let queue = self.by_key.get_mut(&entry.event.key)?;
         queue.pop_front();
@@ -89,23 +97,19 @@ impl Track {
         next
     }
 
-    /// The offset to commit, where it moved: everything below is done.
+    /// The offset to commit, where it moved: everything below is done. What is done above it comes
+    /// again after a crash, and is known to the consumer's own inbox.
     pub(super) fn commit(&mut self) -> Option<i64> {
-        let mut moved = false;
-        while let Some(first) = self.entries.first_entry() {
-            if first.get().is_some() {
-                break;
-            }
-            first.remove();
-            moved = true;
-        }
-        let lowest = self.entries.keys().next().copied();
-        moved.then(|| lowest.unwrap_or(self.next))
+        let lowest = self.unfinished.keys().next().copied();
+        let lowest = lowest.unwrap_or(self.next);
+        let has_moved = lowest > self.committed;
+        self.committed = lowest;
+        has_moved.then_some(lowest)
     }
 
-    /// Events above the commit.
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
+    /// How many events are not done. One that is tried for long holds up none but its key's.
+    pub(super) fn unfinished(&self) -> usize {
+        self.unfinished.len()
     }
 
     /// Of unfinished events.
@@ -158,7 +162,7 @@ mod tests {
     #[test]
     fn a_commit_stops_before_the_first_unfinished_event() {
         let (mut track, _) = track(&["a", "b", "c"]);
-        assert_eq!(track.commit(), None);
+        assert_eq!(track.commit(), Some(10));
         track.finish(11);
         assert_eq!(track.commit(), None, "10 is not done");
         track.finish(10);
@@ -166,14 +170,14 @@ mod tests {
         assert_eq!(track.commit(), None);
         track.finish(12);
         assert_eq!(track.commit(), Some(13));
-        assert_eq!((track.len(), track.bytes()), (0, 0));
+        assert_eq!((track.unfinished(), track.bytes()), (0, 0));
     }
 
     #[test]
     fn a_retry_keeps_its_place_and_counts() {
         let (mut track, _) = track(&["a", "a"]);
         track.retry(10, Some(Failure::Cpu));
-        let entry = track.get(10).unwrap();
+        let entry = track.get_mut(10).unwrap();
         assert_eq!((entry.attempt, entry.broken), (2, 1));
         assert_eq!(track.finish(10), Some(11));
     }
@@ -182,6 +186,6 @@ mod tests {
     fn an_event_in_hand_is_not_taken_twice() {
         let (mut track, _) = track(&["a", "b"]);
         assert!(!track.push(10, event("a")));
-        assert_eq!(track.len(), 2);
+        assert_eq!(track.unfinished(), 2);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use capability::events::{Event, MAX_PAYLOAD};
+use capability::events::{Event, MAX_PAYLOAD, is_traceparent};
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Header, Headers, OwnedHeaders};
 use serde::Deserialize;
@@ -78,6 +78,18 @@ impl Outgoing {
     }
 }
 
+impl Outgoing {
+    /// The first 100,000 bytes, and a header that says so.
+    pub(super) fn shortened(&self) -> Self {
+        Self {
+            topic: self.topic.clone(),
+            key: self.key.iter().copied().take(1_000).collect(),
+            payload: self.payload.iter().copied().take(100_000).collect(),
+            headers: with(self.headers.clone(), "dlq-truncated", "true"),
+        }
+    }
+}
+
 fn headers(event: &Event) -> OwnedHeaders {
     let envelope: Envelope = serde_json::from_str(&event.payload).unwrap_or_default();
     let version = envelope.schema_version.and_then(|version| version.as_u64());
@@ -143,7 +155,8 @@ fn event(message: &BorrowedMessage<'_>) -> Result<Event, &'static str> {
         key: key.to_owned(),
         payload: payload.to_owned(),
         occurred_at: written.or(appended).unwrap_or_else(now),
-        trace: header(message, TRACEPARENT),
+        // What is none is nobody's: the guest would hand it on, and be refused.
+        trace: header(message, TRACEPARENT).filter(|trace| is_traceparent(trace)),
     })
 }
 

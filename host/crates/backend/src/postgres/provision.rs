@@ -80,6 +80,17 @@ pub enum ProvisionError {
     },
 }
 
+impl ProvisionError {
+    /// Whether the server answers, and refuses the user: class 28, invalid authorization.
+    pub fn is_refused(&self) -> bool {
+        let (Self::Connect { source, .. } | Self::Privilege { source, .. }) = self else {
+            return false;
+        };
+        let code = source.as_database_error().and_then(|error| error.code());
+        code.is_some_and(|code| code.starts_with("28"))
+    }
+}
+
 /// How a component's pool is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PoolLimits {

@@ -3,11 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use backend::inbox::InboxBroker;
-use backend::outbox::Relay;
-use capability::events::{Broker, Events, Message, Outcome, contract};
+use backend::outbox::{Everything, Grants, Relay};
+use capability::events::{Broker, Error, Events, Message, Outcome, contract};
 
 use crate::server::Server;
+
+/// `publisher` may publish on `granted`.
+struct OneTopic;
+
+#[async_trait]
+impl Grants for OneTopic {
+    async fn cover(&self, component: &str, topic: &str) -> Result<bool, Error> {
+        Ok(component == "publisher" && topic == "granted")
+    }
+}
 
 #[tokio::test]
 async fn the_inboxes_keep_the_contract() {
@@ -37,7 +48,7 @@ async fn another_host_takes_over_what_a_dead_one_held() {
         Relay::new(
             server.platform.clone(),
             survivor.clone(),
-            Arc::new(|_, _| true),
+            Arc::new(Everything),
         )
         .run(),
     );
@@ -81,9 +92,8 @@ async fn the_relay_discards_what_is_not_granted() {
         };
         pool.publish(&message).await.unwrap();
     }
-    let granted =
-        Arc::new(|component: &str, topic: &str| component == "publisher" && topic == "granted");
-    let relay = tokio::spawn(Relay::new(server.platform.clone(), broker.clone(), granted).run());
+    let grants = Arc::new(OneTopic);
+    let relay = tokio::spawn(Relay::new(server.platform.clone(), broker.clone(), grants).run());
     let delivery = tokio::time::timeout(Duration::from_secs(20), subscription.next())
         .await
         .unwrap()
