@@ -54,13 +54,13 @@ fn main() {
     let servers = runtime.block_on(servers::start(&running.platform, &database));
     load::pin_process(0);
     handlers(&servers);
-    runtime.block_on(running.stop(Instant::now() + Duration::from_secs(10)));
+    runtime.block_on(running.stop(tokio::time::Instant::now() + Duration::from_secs(10)));
 
     let whole = config(folder.path(), "components", database);
     let running = runtime.block_on(host::assemble::assemble(&whole)).unwrap();
     let gateway = runtime.block_on(servers::gateway(&running.platform));
     memory::upload(gateway);
-    runtime.block_on(running.stop(Instant::now() + Duration::from_secs(10)));
+    runtime.block_on(running.stop(tokio::time::Instant::now() + Duration::from_secs(10)));
     runtime.block_on(cluster.stop());
 }
 
