@@ -213,8 +213,8 @@ async fn of_two_hosts_one_calls_by_the_clock_and_the_other_takes_over() {
         .unwrap();
     let called = async {
         loop {
-            for at in 0..2 {
-                if was_called(&hosts[at]).await {
+            for (at, host) in hosts.iter().enumerate() {
+                if was_called(host).await {
                     return at;
                 }
             }

@@ -117,6 +117,11 @@ fn resident_mib() -> f64 {
     kib / 1024.0
 }
 
+fn grow(peak: &std::sync::Mutex<f64>) {
+    let mut most = peak.lock().unwrap();
+    *most = most.max(resident_mib());
+}
+
 /// A backlog, from the outbox through Kafka to the handler.
 async fn backlog(bench: &Bench, subscription: &mut Box<dyn Subscription>) {
     bench.fill(BACKLOG).await;
@@ -126,10 +131,7 @@ async fn backlog(bench: &Bench, subscription: &mut Box<dyn Subscription>) {
         let peak = peak.clone();
         tokio::spawn(async move {
             loop {
-                let now = resident_mib();
-                let mut most = peak.lock().unwrap();
-                *most = most.max(now);
-                drop(most);
+                grow(&peak);
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         })
