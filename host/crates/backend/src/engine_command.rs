@@ -11,8 +11,8 @@ use capability::blobs::{self, Blobs};
 use capability::transcription::{Error, MediaFormat, Request, State, Transcript, Transcription};
 use tokio::io::AsyncReadExt;
 
-use crate::jobs::{Full, Jobs, Room, Standing};
-use crate::program::{self, Limits, Program, words};
+use crate::jobs::{Fault, Full, Jobs, Room, Standing};
+use crate::program::{self, Failure, Limits, Program, words};
 use crate::scratch::Scratch;
 
 /// Bytes of a recording: Transcribe's limit.
@@ -160,6 +160,29 @@ pub(crate) fn audio_failed(error: blobs::Error) -> Error {
     }
 }
 
+/// By what the store is like the next time. A passing fault is logged, so without the store's words.
+pub(crate) fn audio_fault(error: &blobs::Error) -> Fault {
+    match error {
+        blobs::Error::Unavailable(_) => Fault::Passing("the blob store failed".into()),
+        blobs::Error::Timeout | blobs::Error::QuotaExceeded => Fault::Passing(error.to_string()),
+        blobs::Error::NotFound
+        | blobs::Error::AccessDenied
+        | blobs::Error::TooLarge { .. }
+        | blobs::Error::Corrupt
+        | blobs::Error::Invalid(_) => Fault::Lasting(error.to_string()),
+    }
+}
+
+/// What the program did it would do again; that the machine could not start it passes.
+fn program_fault(failure: &Failure) -> Fault {
+    match failure {
+        Failure::Start(..) => Fault::Passing(failure.to_string()),
+        Failure::Timeout(..) | Failure::TooMuch(..) | Failure::Ended(..) => {
+            Fault::Lasting(failure.to_string())
+        }
+    }
+}
+
 /// ISO 639, as in `en`. Checked, as it becomes an argument.
 pub(crate) fn language(request: &Request) -> Result<Option<String>, Error> {
     let Some(code) = &request.language_code else {
@@ -174,12 +197,12 @@ pub(crate) fn language(request: &Request) -> Result<Option<String>, Error> {
 }
 
 impl Engine {
-    /// An error is the reason that the job fails for.
-    async fn transcribe(&self, request: &Request) -> Result<Transcript, String> {
-        let scratch = Scratch::new().map_err(|e| e.to_string())?;
+    async fn transcribe(&self, request: &Request) -> Result<Transcript, Fault> {
+        // Such as a full disk.
+        let scratch = Scratch::new().map_err(|e| Fault::Passing(e.kind().to_string()))?;
         let name = format!("input.{}", request.format.as_str());
         let copied = scratch.copy(&*self.blobs, &request.audio, &name, MAX_AUDIO);
-        let input = copied.await.map_err(|e| e.to_string())?;
+        let input = copied.await.map_err(|e| audio_fault(&e))?;
         let input = self.converted(&scratch, input, request.format).await?;
         let language = language(request).map_err(|e| e.to_string())?;
         let language = language.as_deref().unwrap_or("auto");
@@ -203,17 +226,17 @@ impl Engine {
         scratch: &Scratch,
         input: PathBuf,
         format: MediaFormat,
-    ) -> Result<PathBuf, String> {
+    ) -> Result<PathBuf, Fault> {
         if format == MediaFormat::Wav && is_plain(&input).await {
             return Ok(input);
         }
         let Some(ffmpeg) = &self.ffmpeg else {
             return match format {
                 MediaFormat::Wav => Ok(input),
-                other => Err(format!(
+                other => Err(Fault::Lasting(format!(
                     "{} wants ffmpeg, which is not installed",
                     other.as_str()
-                )),
+                ))),
             };
         };
         let output = scratch.path().join("audio.wav");
@@ -249,7 +272,7 @@ impl Engine {
         path: &Path,
         arguments: Vec<OsString>,
         scratch: &Scratch,
-    ) -> Result<Vec<u8>, String> {
+    ) -> Result<Vec<u8>, Fault> {
         let program = Program {
             path,
             arguments,
@@ -262,7 +285,7 @@ impl Engine {
                 file: MAX_CONVERTED,
             },
         };
-        program.run().await.map_err(|e| e.to_string())
+        program.run().await.map_err(|e| program_fault(&e))
     }
 }
 

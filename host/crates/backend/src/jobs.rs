@@ -29,6 +29,24 @@ pub(crate) enum Standing<T> {
     Failed(String),
 }
 
+/// Why work has no result.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The next try would fail too: the job fails for this reason.
+    #[error("{0}")]
+    Lasting(String),
+    /// The next try may do: the job is dropped, so that whoever polls it starts it again. This goes to
+    /// the log, so it holds neither text nor credentials.
+    #[error("{0}")]
+    Passing(String),
+}
+
+impl From<String> for Fault {
+    fn from(reason: String) -> Self {
+        Self::Lasting(reason)
+    }
+}
+
 /// All places are taken, and the queue is full.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Full;
@@ -67,20 +85,21 @@ impl<T: Clone + Send + 'static> Jobs<T> {
         }
     }
 
-    /// Begins the work once a place is free; fine when there is such a job. An error of the work's is
-    /// the reason the job fails for.
-    pub(crate) fn start(
+    /// Begins the work once a place is free; fine when there is such a job, and again where that has
+    /// failed.
+    pub(crate) fn start<E: Into<Fault> + 'static>(
         &self,
         name: &str,
-        work: impl Future<Output = Result<T, String>> + Send + 'static,
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
     ) -> Result<(), Full> {
         let mut table = lock(&self.table);
-        if table.jobs.contains_key(name) {
+        if table.stands(name) {
             return Ok(());
         }
         if table.jobs.len() - table.ended.len() >= self.most {
             return Err(Full);
         }
+        table.forget(name);
         table.next += 1;
         let number = table.next;
         let task = at_work(
@@ -105,28 +124,41 @@ impl<T: Clone + Send + 'static> Jobs<T> {
         table.jobs.get(name).map(|job| job.standing.clone())
     }
 
-    /// Whether there is such a job.
+    /// Whether there is such a job, and it has not failed: it need not be started.
     pub(crate) fn has(&self, name: &str) -> bool {
-        lock(&self.table).jobs.contains_key(name)
+        lock(&self.table).stands(name)
     }
 
     /// Ends it where it runs.
     pub(crate) fn forget(&self, name: &str) {
-        let mut table = lock(&self.table);
-        if let Some(job) = table.jobs.remove(name) {
-            table.ended.retain(|(_, number)| *number != job.number);
-        }
+        lock(&self.table).forget(name);
     }
 }
 
 impl<T> Table<T> {
-    fn end(&mut self, name: String, number: u64, standing: Standing<T>) {
+    fn stands(&self, name: &str) -> bool {
+        let job = self.jobs.get(name);
+        job.is_some_and(|job| !matches!(job.standing, Standing::Failed(_)))
+    }
+
+    fn forget(&mut self, name: &str) {
+        if let Some(job) = self.jobs.remove(name) {
+            self.ended.retain(|(_, number)| *number != job.number);
+        }
+    }
+
+    /// `None` drops the job.
+    fn end(&mut self, name: String, number: u64, standing: Option<Standing<T>>) {
         let Some(job) = self.jobs.get_mut(&name) else {
             return;
         };
         if job.number != number {
             return;
         }
+        let Some(standing) = standing else {
+            self.forget(&name);
+            return;
+        };
         job.standing = standing;
         job.task = None;
         self.ended.push_back((name, number));
@@ -138,20 +170,25 @@ impl<T> Table<T> {
     }
 }
 
-async fn at_work<T>(
+async fn at_work<T, E: Into<Fault>>(
     table: Weak<Mutex<Table<T>>>,
     places: Arc<Semaphore>,
     (name, number): (String, u64),
-    work: impl Future<Output = Result<T, String>> + Send,
+    work: impl Future<Output = Result<T, E>> + Send,
 ) {
     let done = async {
-        let _place = places.acquire().await.map_err(|e| e.to_string())?;
-        work.await
+        let place = places.acquire().await;
+        let _place = place.map_err(|e| Fault::Lasting(e.to_string()))?;
+        work.await.map_err(Into::into)
     };
     let standing = match AssertUnwindSafe(done).catch_unwind().await {
-        Ok(Ok(done)) => Standing::Done(done),
-        Ok(Err(reason)) => Standing::Failed(reason),
-        Err(_) => Standing::Failed("the engine broke".into()),
+        Ok(Ok(done)) => Some(Standing::Done(done)),
+        Ok(Err(Fault::Lasting(reason))) => Some(Standing::Failed(reason)),
+        Ok(Err(Fault::Passing(why))) => {
+            tracing::warn!(job = %name, %why, "a job is dropped; it may be started again");
+            None
+        }
+        Err(_) => Some(Standing::Failed("the engine broke".into())),
     };
     if let Some(table) = table.upgrade() {
         lock(&table).end(name, number, standing);
@@ -173,6 +210,15 @@ mod tests {
         queue: 1,
     };
 
+    /// Names the fault's type, which the compiler cannot find out from a value.
+    async fn ready(done: Result<u32, Fault>) -> Result<u32, Fault> {
+        done
+    }
+
+    async fn broken() -> Result<u32, Fault> {
+        panic!("as asked")
+    }
+
     async fn ended(jobs: &Jobs<u32>, name: &str) -> Standing<u32> {
         loop {
             match jobs.poll(name) {
@@ -189,10 +235,11 @@ mod tests {
             places: 3,
             queue: 0,
         });
-        jobs.start("a", async { Ok(1) }).unwrap();
-        jobs.start("a", async { Ok(2) }).unwrap();
-        jobs.start("b", async { Err("no".into()) }).unwrap();
-        jobs.start("c", async { panic!("as asked") }).unwrap();
+        jobs.start("a", ready(Ok(1))).unwrap();
+        jobs.start("a", ready(Ok(2))).unwrap();
+        jobs.start("b", ready(Err(Fault::Lasting("no".into()))))
+            .unwrap();
+        jobs.start("c", broken()).unwrap();
         assert_eq!(ended(&jobs, "a").await, Standing::Done(1));
         assert_eq!(ended(&jobs, "b").await, Standing::Failed("no".into()));
         let broke = Standing::Failed("the engine broke".into());
@@ -206,12 +253,12 @@ mod tests {
         let (finish, finished) = tokio::sync::oneshot::channel();
         jobs.start("a", async { finished.await.map_err(|_| String::new()) })
             .unwrap();
-        jobs.start("b", async { Ok(2) }).unwrap();
-        assert_eq!(jobs.start("c", async { Ok(3) }), Err(Full));
+        jobs.start("b", ready(Ok(2))).unwrap();
+        assert_eq!(jobs.start("c", ready(Ok(3))), Err(Full));
         assert_eq!(jobs.poll("b"), Some(Standing::Running));
         finish.send(1).unwrap();
         assert_eq!(ended(&jobs, "b").await, Standing::Done(2));
-        jobs.start("c", async { Ok(3) }).unwrap();
+        jobs.start("c", ready(Ok(3))).unwrap();
         assert_eq!(ended(&jobs, "c").await, Standing::Done(3));
     }
 
@@ -224,14 +271,42 @@ mod tests {
         let (held, ends) = tokio::sync::oneshot::channel::<u32>();
         jobs.start("a", async move {
             let _held = held;
-            std::future::pending().await
+            std::future::pending::<Result<u32, Fault>>().await
         })
         .unwrap();
         jobs.forget("a");
         assert_eq!(jobs.poll("a"), None);
         assert!(ends.await.is_err(), "the work went on");
-        jobs.start("a", async { Ok(2) }).unwrap();
+        jobs.start("a", ready(Ok(2))).unwrap();
         assert_eq!(ended(&jobs, "a").await, Standing::Done(2));
+    }
+
+    #[tokio::test]
+    async fn a_passing_fault_drops_the_job_and_makes_room() {
+        let jobs = Jobs::new(Room {
+            places: 1,
+            queue: 0,
+        });
+        jobs.start("a", ready(Err(Fault::Passing("not now".into()))))
+            .unwrap();
+        while jobs.poll("a") == Some(Standing::Running) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(jobs.poll("a"), None);
+        jobs.start("a", ready(Ok(2))).unwrap();
+        assert_eq!(ended(&jobs, "a").await, Standing::Done(2));
+    }
+
+    #[tokio::test]
+    async fn a_failed_job_is_run_again_when_it_is_started_again() {
+        let jobs = Jobs::new(ONE);
+        jobs.start("a", ready(Err(Fault::Lasting("no".into()))))
+            .unwrap();
+        assert_eq!(ended(&jobs, "a").await, Standing::Failed("no".into()));
+        assert!(!jobs.has("a"));
+        jobs.start("a", ready(Ok(2))).unwrap();
+        assert_eq!(ended(&jobs, "a").await, Standing::Done(2));
+        assert_eq!(lock(&jobs.table).ended.len(), 1);
     }
 
     #[tokio::test]
@@ -239,7 +314,7 @@ mod tests {
         let jobs = Jobs::new(ONE);
         for number in 0..=REMEMBERED {
             let name = number.to_string();
-            jobs.start(&name, async { Ok(1) }).unwrap();
+            jobs.start(&name, ready(Ok(1))).unwrap();
             ended(&jobs, &name).await;
         }
         assert_eq!(jobs.poll("0"), None);

@@ -3,20 +3,21 @@
 
 mod wire;
 
+use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use capability::blobs::Blobs;
+use capability::blobs::{self, Blobs};
 use capability::transcription::{Error, Request, State, Transcript, Transcription};
 use futures::StreamExt;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::engine_command::{MAX_AUDIO, audio_failed, language, state};
-use crate::jobs::{Full, Jobs, Room};
+use crate::engine_command::{MAX_AUDIO, audio_failed, audio_fault, language, state};
+use crate::jobs::{Fault, Full, Jobs, Room};
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// Of an answer with the times of four hours of words.
@@ -108,9 +109,8 @@ impl Transcription for OpenAiTranscription {
 }
 
 impl Server {
-    /// With the words' times where the server has them, else without. An error is the reason that the
-    /// job fails for.
-    async fn transcribe(&self, request: &Request) -> Result<Transcript, String> {
+    /// With the words' times where the server has them, else without.
+    async fn transcribe(&self, request: &Request) -> Result<Transcript, Fault> {
         let timed = self.ask(request, "verbose_json").await?;
         let (status, body) = match timed {
             (StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY, _) => {
@@ -119,12 +119,12 @@ impl Server {
             answered => answered,
         };
         if !status.is_success() {
-            return Err(wire::refused(status.as_u16(), &body));
+            return Err(refused(status, &body));
         }
-        wire::transcript(&body, request, &self.config.model)
+        Ok(wire::transcript(&body, request, &self.config.model)?)
     }
 
-    async fn ask(&self, request: &Request, form: &str) -> Result<(StatusCode, Vec<u8>), String> {
+    async fn ask(&self, request: &Request, form: &str) -> Result<(StatusCode, Vec<u8>), Fault> {
         let base = self.config.base_url.trim_end_matches('/');
         let mut sending = self
             .client
@@ -133,22 +133,24 @@ impl Server {
         if let Some(key) = &self.config.key {
             sending = sending.bearer_auth(key.expose_secret());
         }
-        let response = sending.send().await.map_err(|e| wire::failed(&e))?;
+        let response = sending.send().await.map_err(|e| failed(&e))?;
         let status = response.status();
         let mut body = Vec::new();
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
-            body.extend_from_slice(&chunk.map_err(|e| wire::failed(&e))?);
+            body.extend_from_slice(&chunk.map_err(|e| failed(&e))?);
             if body.len() > MAX_ANSWER {
-                return Err(format!("the answer exceeds {MAX_ANSWER} bytes"));
+                return Err(Fault::Lasting(format!(
+                    "the answer exceeds {MAX_ANSWER} bytes"
+                )));
             }
         }
         Ok((status, body))
     }
 
-    async fn form(&self, request: &Request, form: &str) -> Result<Form, String> {
+    async fn form(&self, request: &Request, form: &str) -> Result<Form, Fault> {
         let audio = self.blobs.get(&request.audio, 0, None).await;
-        let (stat, audio) = audio.map_err(|e| e.to_string())?;
+        let (stat, audio) = audio.map_err(|e| audio_fault(&e))?;
         let name = format!("audio.{}", request.format.as_str());
         let file = Part::stream_with_length(Body::wrap_stream(audio), stat.size).file_name(name);
         let mut all = Form::new()
@@ -167,5 +169,31 @@ impl Server {
         }
         // Last: servers that read as it comes know by then what to do with it.
         Ok(all.part("file", file))
+    }
+}
+
+/// Whether a later request may be answered otherwise.
+fn passes(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
+}
+
+fn refused(status: StatusCode, body: &[u8]) -> Fault {
+    let code = status.as_u16();
+    if passes(status) {
+        // Without the server's words, which may quote what was said: this is logged.
+        Fault::Passing(format!("the server answers with status {code}"))
+    } else {
+        Fault::Lasting(wire::refused(code, body))
+    }
+}
+
+/// The server is away, hangs or breaks off, all of which passes, unless it is the recording that
+/// cannot be read or the address that is none.
+fn failed(error: &reqwest::Error) -> Fault {
+    let mut sources = std::iter::successors(error.source(), |error| (*error).source());
+    match sources.find_map(|source| source.downcast_ref::<blobs::Error>()) {
+        Some(unread) => audio_fault(unread),
+        None if error.is_builder() => Fault::Lasting(wire::failed(error)),
+        None => Fault::Passing(wire::failed(error)),
     }
 }

@@ -1,11 +1,13 @@
 //! A cache in Redis, or in a server that speaks as it does. <https://redis.io/docs/latest/commands/>
 //!
 //! Invariant: no call waits longer than 50 ms for it. One task keeps the connection; while
-//! there is none, calls fail at once and the task looks for the server.
+//! there is none, calls fail at once and the task looks for the server, ever less often until a call
+//! has succeeded: a server that only greets well costs a few calls every five seconds.
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,11 +23,11 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-/// What a call waits at most.
+/// What a call waits at most, and what a server's first answer may take.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Calls in a row that waited in vain, after which the connection is given up.
 const FAILURES: u32 = 3;
-/// For a connection and its first answer, which no call waits for.
+/// For a connection, which no call waits for.
 const CONNECT: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -98,6 +100,8 @@ pub struct RedisCache {
     failures: AtomicU32,
     /// The last connection that calls found broken.
     given_up: watch::Sender<u64>,
+    /// The last connection over which a call succeeded.
+    proven: Arc<AtomicU64>,
     _keeping: AbortOnDropHandle<()>,
 }
 
@@ -108,19 +112,33 @@ impl RedisCache {
         let client = config.client().map_err(|e| unusable(&e))?;
         let (given_up, broken) = watch::channel(0);
         let (sender, link) = watch::channel(Link::Starting);
-        let keeping = keep(client.clone(), sender, broken);
+        let proven = Arc::new(AtomicU64::new(0));
+        let keeping = keep(client.clone(), sender, broken, proven.clone());
         Ok(Self {
             client,
             link,
             failures: AtomicU32::new(0),
             given_up,
+            proven,
             _keeping: AbortOnDropHandle::new(tokio::spawn(keeping)),
         })
     }
 
-    /// Asks the server over a connection of its own, for two seconds at most.
+    /// Asks the server over a connection of its own, for a little more than two seconds at most. A
+    /// server that answers is of no use while calls do without it, which is told too.
     pub async fn check(&self) -> Result<(), Unusable> {
-        connect(&self.client).await.map(drop)
+        connect(&self.client).await?;
+        let mut link = self.link.clone();
+        // At the start the keeper's own connection may be as good as made.
+        let up = timeout(PATIENCE, link.wait_for(|link| matches!(link, Link::Up(..)))).await;
+        if up.is_ok() {
+            return Ok(());
+        }
+        match &*self.link.borrow() {
+            Link::Up(..) => Ok(()),
+            Link::Down(why) => Err(why.clone()),
+            Link::Starting => Err(silent()),
+        }
     }
 
     async fn ask<T: FromRedisValue>(&self, command: Cmd) -> Result<T, Error> {
@@ -152,7 +170,9 @@ impl RedisCache {
             Link::Up(mut connection, number) => {
                 *used = Some(number);
                 let answer = command.query_async(&mut connection).await;
-                answer.map_err(|error| self.failed(&error, number))
+                let answer = answer.map_err(|error| self.failed(&error, number))?;
+                self.proven.fetch_max(number, Ordering::Relaxed);
+                Ok(answer)
             }
             Link::Down(why) => Err(Error::Unavailable(why.to_string())),
             Link::Starting => Err(Error::Timeout),
@@ -179,10 +199,26 @@ impl RedisCache {
     }
 }
 
+/// Between tries, longer each time.
+struct Pause(Duration);
+
+impl Pause {
+    async fn wait(&mut self) {
+        sleep(self.0).await;
+        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
+    }
+}
+
 /// Until it is aborted: makes a connection, keeps it until it is given up, and makes another.
-async fn keep(client: Client, link: watch::Sender<Link>, mut given_up: watch::Receiver<u64>) {
+async fn keep(
+    client: Client,
+    link: watch::Sender<Link>,
+    mut given_up: watch::Receiver<u64>,
+    proven: Arc<AtomicU64>,
+) {
+    let mut pause = Pause(FIRST_PAUSE);
     for number in 1.. {
-        let connection = bring_up(&client, &link).await;
+        let connection = bring_up(&client, &link, &mut pause).await;
         tracing::info!("the cache answers");
         link.send_replace(Link::Up(connection, number));
         if given_up.wait_for(|last| *last >= number).await.is_err() {
@@ -190,11 +226,20 @@ async fn keep(client: Client, link: watch::Sender<Link>, mut given_up: watch::Re
         }
         tracing::warn!("the cache is lost; it is done without until it answers again");
         link.send_replace(Link::Down(silent()));
+        // A connection over which nothing ever came is no better than none.
+        if proven.load(Ordering::Relaxed) >= number {
+            pause = Pause(FIRST_PAUSE);
+        }
+        pause.wait().await;
     }
 }
 
-async fn bring_up(client: &Client, link: &watch::Sender<Link>) -> MultiplexedConnection {
-    let (mut pause, mut told) = (FIRST_PAUSE, None);
+async fn bring_up(
+    client: &Client,
+    link: &watch::Sender<Link>,
+    pause: &mut Pause,
+) -> MultiplexedConnection {
+    let mut told = None;
     loop {
         let mut connecting = pin!(connect(client));
         let connected = match timeout(PATIENCE, &mut connecting).await {
@@ -214,8 +259,7 @@ async fn bring_up(client: &Client, link: &watch::Sender<Link>) -> MultiplexedCon
                 link.send_replace(Link::Down(why));
             }
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause.wait().await;
     }
 }
 
@@ -232,24 +276,23 @@ fn silent() -> Unusable {
     Unusable::Unreachable("it does not answer".into())
 }
 
+fn slow() -> Unusable {
+    Unusable::Unreachable(format!("it answers too slowly, after {PATIENCE:?} or more"))
+}
+
+/// A connection whose first answer came as soon as a call's has to.
 async fn connect(client: &Client) -> Result<MultiplexedConnection, Unusable> {
     // The deadlines are this file's.
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None);
-    let connected = timeout(CONNECT, async {
-        let mut connection = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
-        redis::cmd("PING")
-            .query_async::<()>(&mut connection)
-            .await?;
-        Ok(connection)
-    });
-    match connected.await {
-        Ok(connected) => connected.map_err(|e| unusable(&e)),
-        Err(_) => Err(silent()),
-    }
+    let connecting = client.get_multiplexed_async_connection_with_config(&config);
+    let connected = timeout(CONNECT, connecting).await.map_err(|_| silent())?;
+    let mut connection = connected.map_err(|e| unusable(&e))?;
+    let ping = redis::cmd("PING");
+    let answered = timeout(PATIENCE, ping.query_async::<()>(&mut connection)).await;
+    answered.map_err(|_| slow())?.map_err(|e| unusable(&e))?;
+    Ok(connection)
 }
 
 fn unusable(error: &RedisError) -> Unusable {

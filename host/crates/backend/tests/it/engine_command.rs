@@ -1,12 +1,15 @@
 //! Transcription by commands: by pocketsphinx as it is installed, and by ones that misbehave.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use backend::engine_command::{Config, EngineCommand};
 use backend::flite::Flite;
 use backend::jobs::Room;
 use bytes::Bytes;
-use capability::blobs::Key;
+use capability::blobs::{self, Blobs, ByteStream, Key, Stat};
 use capability::speech::{Format, Input, Speech};
 use capability::transcription::contract::{self, ended, english};
 use capability::transcription::{Error, MediaFormat, Request, State, Transcription};
@@ -143,4 +146,80 @@ async fn a_command_that_hangs_is_ended_in_its_time() {
         panic!("it did not fail");
     };
     assert!(reason.contains("longer than 1 s"), "{reason}");
+}
+
+/// Until there is no such job.
+pub(crate) async fn dropped(engine: &dyn Transcription, job: &str) {
+    let running = async {
+        loop {
+            match engine.poll(job).await {
+                Ok(State::Running) => tokio::time::sleep(Duration::from_millis(10)).await,
+                other => return other,
+            }
+        }
+    };
+    let state = tokio::time::timeout(Duration::from_secs(60), running).await;
+    assert_eq!(state, Ok(Err(Error::NotFound)));
+}
+
+/// A store that fails so many reads, and then none.
+struct Failing {
+    blobs: Arc<dyn Blobs>,
+    left: AtomicU32,
+}
+
+#[async_trait]
+impl Blobs for Failing {
+    async fn put(&self, key: &Key, data: ByteStream, limit: u64) -> Result<Stat, blobs::Error> {
+        self.blobs.put(key, data, limit).await
+    }
+
+    async fn get(
+        &self,
+        key: &Key,
+        offset: u64,
+        length: Option<u64>,
+    ) -> Result<(Stat, ByteStream), blobs::Error> {
+        let fewer = |left: u32| left.checked_sub(1);
+        let (set, get) = (Ordering::SeqCst, Ordering::SeqCst);
+        match self.left.fetch_update(set, get, fewer) {
+            Ok(_) => Err(blobs::Error::Unavailable("status 503".into())),
+            Err(_) => self.blobs.get(key, offset, length).await,
+        }
+    }
+
+    async fn head(&self, key: &Key) -> Result<Stat, blobs::Error> {
+        self.blobs.head(key).await
+    }
+
+    async fn rename(&self, key: &Key, to: &Key) -> Result<(), blobs::Error> {
+        self.blobs.rename(key, to).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), blobs::Error> {
+        self.blobs.delete(key).await
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_drops_the_job_and_a_failed_one_runs_again() {
+    let shelf = Shelf::new().await;
+    let silence = english(&shelf.put("a", wav(16_000, &[0; 3_200])).await);
+    let failing = Failing {
+        blobs: shelf.blobs.clone(),
+        left: AtomicU32::new(1),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().join("mark");
+    let command = format!("test -e {} -a -e {{input}}", mark.display());
+    let engine = EngineCommand::new(config(&command), Arc::new(failing)).unwrap();
+    engine.start("a", &silence).await.unwrap();
+    dropped(&engine, "a").await;
+    engine.start("a", &silence).await.unwrap();
+    let state = ended(&engine, "a").await;
+    assert!(matches!(state, State::Failed(_)), "{state:?}");
+    std::fs::write(&mark, "").unwrap();
+    engine.start("a", &silence).await.unwrap();
+    let state = ended(&engine, "a").await;
+    assert!(matches!(state, State::Done(_)), "{state:?}");
 }

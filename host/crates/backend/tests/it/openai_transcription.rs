@@ -1,6 +1,7 @@
 //! The transcription client against a server that behaves as real ones do.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
+use crate::engine_command::dropped;
 use crate::shelf::{Shelf, key, wav};
 
 /// What a server was sent, as text.
@@ -133,7 +135,7 @@ async fn a_refusal_is_the_reason_that_the_job_fails_for() {
     for (answer, reason) in [
         ((|_| (401, "{}")) as fn(&str) -> _, "refuses the key"),
         (|_| (413, "{}"), "larger"),
-        (|_| (500, "<html>"), "status 500"),
+        (|_| (404, "<html>"), "status 404"),
         (|_| (200, "{\"no\":1}"), "no transcript"),
     ] {
         let (config, _) = serve(answer).await;
@@ -143,4 +145,47 @@ async fn a_refusal_is_the_reason_that_the_job_fails_for() {
         assert!(told.contains(reason), "{told}");
         assert!(!told.contains("secret"), "{told}");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_is_busy_or_away_drops_the_job_and_a_failed_one_runs_again() {
+    // One job each, in turn.
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    const ANSWERS: [(u16, &str); 7] = [
+        (503, "{}"),
+        (500, "<html>"),
+        (429, "{}"),
+        (408, "{}"),
+        (425, "{}"),
+        (401, "{}"),
+        (200, TIMED),
+    ];
+    let (config, _) = serve(|_| ANSWERS[ASKED.fetch_add(1, Ordering::SeqCst)]).await;
+    let shelf = Shelf::new().await;
+    let request = english(&shelf.put("a", wav(16_000, &[7; 3_200])).await);
+    let engine = OpenAiTranscription::new(config.clone(), shelf.blobs.clone()).unwrap();
+    for _ in 0..5 {
+        engine.start("a", &request).await.unwrap();
+        dropped(&engine, "a").await;
+    }
+    engine.start("a", &request).await.unwrap();
+    let state = ended(&engine, "a").await;
+    assert!(matches!(state, State::Failed(_)), "{state:?}");
+    engine.start("a", &request).await.unwrap();
+    let state = ended(&engine, "a").await;
+    assert!(matches!(state, State::Done(_)), "{state:?}");
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let hanging = Config {
+        base_url,
+        timeout: Duration::from_millis(200),
+        ..config
+    };
+    let engine = OpenAiTranscription::new(hanging, shelf.blobs.clone()).unwrap();
+    engine.start("a", &request).await.unwrap();
+    dropped(&engine, "a").await;
+    drop(listener);
+    engine.start("a", &request).await.unwrap();
+    dropped(&engine, "a").await;
 }

@@ -1,7 +1,7 @@
 //! The cache in Redis: the contract against the server of `just services`, and
 //! what a server that hangs, refuses or comes back costs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use backend::redis::{Config, RedisCache, Unusable};
@@ -143,7 +143,7 @@ async fn hanging() -> u16 {
 async fn a_server_that_hangs_costs_little_and_then_nothing() {
     let cache = RedisCache::new(&config(hanging().await)).unwrap();
     let (mut waited, started) = (0, Instant::now());
-    while waited < 3 {
+    while waited < 12 {
         let asked = Instant::now();
         let answer = cache.get("none").await;
         assert!(answer.is_err(), "{answer:?}");
@@ -152,10 +152,67 @@ async fn a_server_that_hangs_costs_little_and_then_nothing() {
         assert!(started.elapsed() < LONG);
         tokio::task::yield_now().await;
     }
-    // Given up. Until a greeting has been said again, calls fail at once.
+    // Given up three times at least, each time for longer: 100 and 200 ms between them.
+    assert!(started.elapsed() >= Duration::from_millis(12 * 50 + 300));
     let asked = Instant::now();
     while cache.get("none").await == Err(Error::Timeout) {}
     assert!(asked.elapsed() < LONG);
+    // It still greets well.
+    assert!(matches!(cache.check().await, Err(Unusable::Unreachable(_))));
+}
+
+/// Answers the greeting at once, and PING after 300 ms. Tells what it was asked.
+async fn slow() -> (u16, Arc<Mutex<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heard = Arc::new(Mutex::new(String::new()));
+    let keep = heard.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let keep = keep.clone();
+            tokio::spawn(async move {
+                let mut asked = [0; 4096];
+                while let Ok(read @ 1..) = client.read(&mut asked).await {
+                    let text = String::from_utf8_lossy(&asked[..read]).into_owned();
+                    if text.ends_with("PING\r\n") {
+                        tokio::time::sleep(Duration::from_millis(300)).await;
+                    }
+                    let answer = "+PONG\r\n".repeat(text.matches('*').count());
+                    keep.lock().unwrap().push_str(&text);
+                    // Fails where it was given up meanwhile.
+                    let _ = client.write_all(answer.as_bytes()).await;
+                }
+            });
+        }
+    });
+    (port, heard)
+}
+
+#[tokio::test]
+async fn a_server_that_answers_ping_late_is_never_used_and_costs_nothing() {
+    let (port, heard) = slow().await;
+    let cache = RedisCache::new(&config(port)).unwrap();
+    // The first call may wait for the connection.
+    assert!(cache.get("none").await.is_err());
+    let (mut calls, started) = (0, Instant::now());
+    let mut spent = Duration::ZERO;
+    while started.elapsed() < Duration::from_millis(1_500) {
+        let asked = Instant::now();
+        let answer = cache.get("none").await;
+        spent += asked.elapsed();
+        assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+        calls += 1;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(
+        spent < Duration::from_millis(200),
+        "{calls} calls: {spent:?}"
+    );
+    assert!(matches!(cache.check().await, Err(Unusable::Unreachable(_))));
+    let heard = heard.lock().unwrap();
+    assert!(heard.matches("PING").count() > 1, "{heard}");
+    assert!(!heard.contains("GET"), "{heard}");
 }
 
 #[tokio::test]
