@@ -8,13 +8,16 @@ use serde::de::DeserializeOwned;
 use crate::bindings::capabilities::lectern::platform::cache as wit;
 use crate::log;
 
-/// What is kept under that key, where it can be had and read.
-pub async fn get<T: DeserializeOwned>(key: &str) -> Option<T> {
+/// The cache cannot be had: whoever is told so asks it for nothing more, as each call may wait for it.
+pub struct Away;
+
+/// What is kept under that key, where it can be read.
+pub async fn get<T: DeserializeOwned>(key: &str) -> Result<Option<T>, Away> {
     match wit::get(key.to_owned()).await {
-        Ok(found) => serde_json::from_slice(&found?).ok(),
+        Ok(found) => Ok(found.and_then(|found| serde_json::from_slice(&found).ok())),
         Err(error) => {
             told(&error);
-            None
+            Err(Away)
         }
     }
 }

@@ -109,7 +109,8 @@ pub(super) async fn history(session: &str, owner: &Owner) -> Result<Vec<Value>, 
     let latest = found.await?.ok_or_else(missing)?.int(0);
     // Messages are never changed: a session up to one of them is always the same.
     let key = format!("history:{session}:{latest}");
-    if let Some(messages) = cache::get(&key).await {
+    let cached = cache::get(&key).await;
+    if let Ok(Some(messages)) = cached {
         return Ok(messages);
     }
     let rows = postgres::fetch(
@@ -118,7 +119,9 @@ pub(super) async fn history(session: &str, owner: &Owner) -> Result<Vec<Value>, 
         params![session, MOST, latest],
     );
     let messages: Vec<_> = rows.await?.into_iter().map(message).collect();
-    cache::set(&key, &messages, CACHED).await;
+    if cached.is_ok() {
+        cache::set(&key, &messages, CACHED).await;
+    }
     Ok(messages)
 }
 
