@@ -159,8 +159,7 @@ async fn broker(
     let Some(config) = &backends.kafka else {
         return Ok(Arc::new(InboxBroker::new(database.pool.clone())));
     };
-    let unfit = |error: EventsError| StartError::Backend("Kafka", error.to_string());
-    let kafka = Arc::new(KafkaBroker::new(config.clone()).map_err(unfit)?);
+    let kafka = kafka(config)?;
     match inbox::hand_over(&database.pool).await {
         Ok(0) => {}
         Ok(events) => tracing::info!("{events} events that waited in inboxes go to Kafka"),
@@ -168,6 +167,12 @@ async fn broker(
     }
     dependencies.push(kafka_cluster(kafka.clone()));
     Ok(kafka)
+}
+
+fn kafka(config: &backend::kafka::Config) -> Result<Arc<KafkaBroker>, StartError> {
+    let kafka = KafkaBroker::new(config.clone());
+    let kafka = kafka.map_err(|error| StartError::Backend("Kafka", error.to_string()))?;
+    Ok(Arc::new(kafka))
 }
 
 fn kafka_cluster(kafka: Arc<KafkaBroker>) -> Dependency {
@@ -193,10 +198,8 @@ fn kafka_cluster(kafka: Arc<KafkaBroker>) -> Dependency {
 pub async fn servers(config: &Config) -> Result<Vec<Dependency>, StartError> {
     let backends = &config.backends;
     let mut servers = vec![];
-    if let Some(kafka) = &backends.kafka {
-        let unfit = |error: EventsError| StartError::Backend("Kafka", error.to_string());
-        let kafka = KafkaBroker::new(kafka.clone()).map_err(unfit)?;
-        servers.push(kafka_cluster(Arc::new(kafka)));
+    if let Some(config) = &backends.kafka {
+        servers.push(kafka_cluster(kafka(config)?));
     }
     cache(backends, &mut servers)?;
     if backends.uses_s3() {

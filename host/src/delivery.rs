@@ -75,9 +75,8 @@ impl Consumer {
             return false;
         }
         let (now, wanted) = (self.wants.at_once, wants.at_once);
-        if wanted > now {
-            self.at_once.add_permits(wanted - now);
-        } else if let Ok(fewer) = u32::try_from(now - wanted) {
+        self.at_once.add_permits(wanted.saturating_sub(now));
+        if let Ok(fewer @ 1..) = u32::try_from(now.saturating_sub(wanted)) {
             let at_once = self.at_once.clone();
             // As events end.
             tokio::spawn(async move {

@@ -119,7 +119,7 @@ impl Live {
         Arc::new(Granted { here, store })
     }
 
-    /// Ends all that drains or serves, whatever is in hand: what comes after must not wait for it.
+    /// Ends all that serves, whatever is in hand: what comes after must not wait for it.
     pub async fn kill(&self) {
         for service in self.table().services() {
             for revision in service.revisions() {

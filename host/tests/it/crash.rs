@@ -2,17 +2,16 @@
 //! the next one finishes what it left: nothing lost, nothing doubled.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use corpus::samples::BIOLOGY;
 use serde_json::Value;
+use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{Connection, Row};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use crate::harness::{PATIENCE, TestHost, data_dir, target};
+use crate::process::{Host, count, effects, start};
 
 /// Each is passed several times by one document: by the upload, by each consumer.
 const STEPS: &[&str] = &[
@@ -28,44 +27,6 @@ const STEPS: &[&str] = &[
 
 /// How long the steps after a document's completion take at most, where they are taken.
 const LATE: Duration = Duration::from_millis(300);
-
-struct Host {
-    child: Child,
-    base: String,
-}
-
-/// The real binary; answers once it listens. `FAILPOINTS` as the `fail` crate reads it.
-async fn start(folder: &Path, failpoints: &str) -> Host {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_lectern"))
-        .args([
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--admin-listen",
-            "127.0.0.1:0",
-            "--data-dir",
-        ])
-        .arg(folder)
-        .env("LECTERN_COMPONENTS", target().join("components"))
-        .env("FAILPOINTS", failpoints)
-        .env_remove("LECTERN_LOG")
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let mut printed = String::new();
-    while let Some(line) = lines.next_line().await.unwrap() {
-        if let Some((_, base)) = line.split_once(" listening on ") {
-            let base = base.to_owned();
-            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            return Host { child, base };
-        }
-        printed.push_str(&line);
-        printed.push('\n');
-    }
-    panic!("the host did not start:\n{printed}");
-}
 
 impl Host {
     async fn upload(&self) -> Option<String> {
@@ -87,15 +48,6 @@ impl Host {
         let body: Value = reqwest::get(url).await.ok()?.json().await.ok()?;
         Some(body["status"].clone())
     }
-
-    async fn stop(mut self) {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap());
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-        let ended = tokio::time::timeout(PATIENCE, self.child.wait())
-            .await
-            .expect("the host stops");
-        assert!(ended.unwrap().success());
-    }
 }
 
 async fn database(folder: &Path) -> PgConnection {
@@ -107,21 +59,6 @@ async fn database(folder: &Path) -> PgConnection {
         .password(&password)
         .database("lectern");
     PgConnection::connect_with(&options).await.unwrap()
-}
-
-/// How often each event took effect, by consumer and topic.
-async fn effects(connection: &mut PgConnection) -> Vec<(String, i64)> {
-    let rows = sqlx::query(
-        "select 'documents ' || topic, count(*) from documents.inbox group by 1 union all \
-         select 'chat ' || topic, count(*) from chat.inbox group by 1 union all \
-         select 'quiz ' || topic, count(*) from quiz.inbox group by 1 order by 1",
-    );
-    let rows = rows.fetch_all(connection).await.unwrap();
-    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
-}
-
-async fn count(connection: &mut PgConnection, sql: &'static str) -> i64 {
-    sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
 }
 
 /// Nothing waits any more.
@@ -143,7 +80,7 @@ async fn settled(connection: &mut PgConnection) {
 /// Answers whether the host came so far as to die.
 async fn dies_and_recovers(step: &str, nth: usize) -> bool {
     let folder = data_dir();
-    let mut doomed = start(folder.path(), &format!("{step}={nth}*off->return")).await;
+    let mut doomed = start(folder.path(), &format!("{step}={nth}*off->return"), &[]).await;
     let uploaded = doomed.upload().await;
     let answered = async {
         let Some(id) = &uploaded else { return false };
@@ -171,7 +108,7 @@ async fn dies_and_recovers(step: &str, nth: usize) -> bool {
     );
     let _ = doomed.child.kill().await;
 
-    let host = start(folder.path(), "").await;
+    let host = start(folder.path(), "", &[]).await;
     let mut connection = database(folder.path()).await;
     settled(&mut connection).await;
     let documents = count(&mut connection, "select count(*) from documents.documents").await;
@@ -236,11 +173,11 @@ async fn a_host_that_dies_at_any_step_loses_and_doubles_nothing() {
 async fn a_host_that_is_killed_at_any_moment_loses_and_doubles_nothing() {
     for milliseconds in [0, 5, 10, 20, 40, 80, 160] {
         let folder = data_dir();
-        let mut doomed = start(folder.path(), "").await;
+        let mut doomed = start(folder.path(), "", &[]).await;
         let id = doomed.upload().await.unwrap();
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
         doomed.child.kill().await.unwrap();
-        let host = start(folder.path(), "").await;
+        let host = start(folder.path(), "", &[]).await;
         let mut connection = database(folder.path()).await;
         settled(&mut connection).await;
         assert_eq!(

@@ -12,12 +12,12 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Headers;
 use serde_json::Value;
+use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{Connection, Row};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
-use crate::harness::{data_dir, target};
+use crate::harness::data_dir;
+use crate::process::{Host, count, effects, start};
 use crate::services;
 
 /// After the last fault, everything is to have been done.
@@ -25,6 +25,7 @@ const RECOVERY: Duration = Duration::from_secs(120);
 /// Each takes so long, with uploads all the while.
 const FAULT: Duration = Duration::from_secs(2);
 
+/// Longer than the producer waits for an acknowledgement.
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Where the host dies by itself; a step's fourth passing.
@@ -80,39 +81,8 @@ impl World {
         })
     }
 
-    /// Waits until it listens. `failpoints` as the `fail` crate reads it.
     async fn start(&self, failpoints: &str) -> Host {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_lectern"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen"])
-            .args(["127.0.0.1:0", "--data-dir"])
-            .arg(self.folder.path())
-            .env("LECTERN_COMPONENTS", target().join("components"))
-            .env("FAILPOINTS", failpoints)
-            .envs(self.variables.iter().map(|(key, value)| (key, value)))
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut printed = String::new();
-        while let Some(line) = lines.next_line().await.unwrap() {
-            if let Some((_, base)) = line.split_once(" listening on ") {
-                let base = base.to_owned();
-                let log = self.folder.path().join("host.log");
-                tokio::spawn(async move {
-                    let mut all = String::new();
-                    while let Ok(Some(line)) = lines.next_line().await {
-                        all.push_str(&line);
-                        all.push('\n');
-                        let _ = tokio::fs::write(&log, &all).await;
-                    }
-                });
-                return Host { child, base };
-            }
-            printed.push_str(&line);
-            printed.push('\n');
-        }
-        panic!("the host did not start:\n{printed}");
+        start(self.folder.path(), failpoints, &self.variables).await
     }
 
     async fn database(&self) -> Option<PgConnection> {
@@ -131,11 +101,6 @@ fn direct(name: &str) -> String {
     services::variable(name).expect("a variable of `just services`")
 }
 
-struct Host {
-    child: Child,
-    base: String,
-}
-
 /// The document's id, where the upload was promised to be done.
 async fn upload(base: &str, number: usize) -> Option<String> {
     let text = format!("{BIOLOGY}\n\nThis is copy {number}.\n");
@@ -151,18 +116,8 @@ async fn upload(base: &str, number: usize) -> Option<String> {
     body["document_id"].as_str().map(ToOwned::to_owned)
 }
 
-impl Host {
-    fn is_dead(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(Some(_)))
-    }
-
-    async fn stop(mut self) {
-        let pid = i32::try_from(self.child.id().unwrap()).unwrap();
-        let pid = nix::unistd::Pid::from_raw(pid);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-        let ended = tokio::time::timeout(RECOVERY, self.child.wait()).await;
-        assert!(ended.expect("the host stops").unwrap().success());
-    }
+fn is_dead(host: &mut Host) -> bool {
+    matches!(host.child.try_wait(), Ok(Some(_)))
 }
 
 fn root() -> PathBuf {
@@ -288,13 +243,13 @@ async fn under(world: &World, fault: Fault) -> (Vec<String>, usize) {
     };
     let ((promised, refused), ()) = tokio::join!(learner, trouble);
     // The next fault meets another host.
-    let is_dead = host.is_dead();
+    let has_died = is_dead(&mut host);
     assert_eq!(
-        is_dead,
+        has_died,
         matches!(fault, Fault::Host | Fault::Step(_)),
         "{fault:?}"
     );
-    if !is_dead {
+    if !has_died {
         let _ = host.child.kill().await;
     }
     (promised, refused)
@@ -308,7 +263,7 @@ async fn settled(world: &World) {
                 let left: Result<i64, _> = sqlx::query_scalar(
                     "select (select count(*) from lectern.outbox) + (select count(*) from documents.documents d \
                      where status = 'processing' or not exists (select from chat.shelf s where s.document_id = d.document_id) \
-                     or not exists (select from quiz.shelf s where s.document_id = d.document_id))",
+                     or not exists (select from quiz.shelf s where s.document_id = d.document_id and s.terms <> '[]'))",
                 )
                 .fetch_one(&mut connection)
                 .await;
@@ -370,21 +325,6 @@ fn sent(world: &World) -> BTreeMap<String, (usize, BTreeSet<String>)> {
     sent
 }
 
-/// How often each event took effect, by consumer and topic.
-async fn effects(connection: &mut PgConnection) -> BTreeMap<String, i64> {
-    let rows = sqlx::query(
-        "select 'documents ' || topic, count(*) from documents.inbox group by 1 union all \
-         select 'chat ' || topic, count(*) from chat.inbox group by 1 union all \
-         select 'quiz ' || topic, count(*) from quiz.inbox group by 1",
-    );
-    let rows = rows.fetch_all(connection).await.unwrap();
-    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
-}
-
-async fn count(connection: &mut PgConnection, sql: &'static str) -> i64 {
-    sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
-}
-
 async fn run(number: usize) {
     let Some(world) = World::new() else { return };
     let mut promised = BTreeSet::new();
@@ -407,7 +347,7 @@ async fn run(number: usize) {
         .unwrap();
     let lost = promised.iter().filter(|id| !kept.contains(*id)).count();
     let sent = sent(&world);
-    let effects = effects(&mut connection).await;
+    let effects: BTreeMap<_, _> = effects(&mut connection).await.into_iter().collect();
     let told = |topic: &str| {
         sent.get(topic)
             .map_or((0, 0), |(all, each)| (*all, each.len()))

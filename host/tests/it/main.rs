@@ -18,6 +18,7 @@ mod learner;
 mod model;
 mod neighbours;
 mod others;
+mod process;
 mod rollout;
 mod sandbox;
 #[path = "../../crates/backend/tests/it/services.rs"]

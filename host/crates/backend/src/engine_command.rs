@@ -118,11 +118,7 @@ impl Transcription for EngineCommand {
         if self.jobs.has(job) {
             return Ok(());
         }
-        language(request)?;
-        let stat = self.engine.blobs.head(&request.audio).await;
-        if stat.map_err(audio_failed)?.size > MAX_AUDIO {
-            return Err(Error::Invalid(format!("more than {MAX_AUDIO} bytes")));
-        }
+        admit(&*self.engine.blobs, request).await?;
         let (engine, request) = (self.engine.clone(), request.clone());
         let work = async move { engine.transcribe(&request).await };
         let started = self.jobs.start(job, work);
@@ -137,6 +133,16 @@ impl Transcription for EngineCommand {
         self.jobs.forget(job);
         Ok(())
     }
+}
+
+/// What no engine of the host's own would take is refused at the start.
+pub(crate) async fn admit(blobs: &dyn Blobs, request: &Request) -> Result<(), Error> {
+    language(request)?;
+    let stat = blobs.head(&request.audio).await.map_err(audio_failed)?;
+    if stat.size > MAX_AUDIO {
+        return Err(Error::Invalid(format!("more than {MAX_AUDIO} bytes")));
+    }
+    Ok(())
 }
 
 pub(crate) fn state(standing: Option<Standing<Transcript>>) -> Result<State, Error> {

@@ -16,7 +16,7 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Body, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::engine_command::{MAX_AUDIO, audio_failed, audio_fault, language, state};
+use crate::engine_command::{admit, audio_fault, language, state};
 use crate::jobs::{Fault, Full, Jobs, Room};
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -87,11 +87,7 @@ impl Transcription for OpenAiTranscription {
         if self.jobs.has(job) {
             return Ok(());
         }
-        language(request)?;
-        let stat = self.server.blobs.head(&request.audio).await;
-        if stat.map_err(audio_failed)?.size > MAX_AUDIO {
-            return Err(Error::Invalid(format!("more than {MAX_AUDIO} bytes")));
-        }
+        admit(&*self.server.blobs, request).await?;
         let (server, request) = (self.server.clone(), request.clone());
         let work = async move { server.transcribe(&request).await };
         let started = self.jobs.start(job, work);

@@ -297,10 +297,10 @@ impl Task {
             Err((record, why)) => {
                 assigned.track.push(offset, nothing());
                 self.in_hand += 1;
-                let burial = bury_unread(self.producing.clone(), self.group.clone(), record, why);
-                let (settle, place) = (self.settle.clone(), ticket.origin.clone());
+                let (producing, group) = (self.producing.clone(), self.group.clone());
+                let settle = self.settle.clone();
                 tokio::spawn(async move {
-                    burial(place).await;
+                    bury_unread(&producing, &group, &ticket.origin, record, why).await;
                     let _ = settle.send((ticket, Settled::Done));
                 });
             }
@@ -434,33 +434,24 @@ fn nothing() -> Event {
 }
 
 /// Tries until the broker has it: the record's offset waits for that.
-fn bury_unread(
-    producing: Arc<Producing>,
-    group: String,
+async fn bury_unread(
+    producing: &Producing,
+    group: &str,
+    origin: &Origin,
     record: Outgoing,
     reason: &'static str,
-) -> impl FnOnce(Origin) -> futures::future::BoxFuture<'static, ()> {
-    move |origin| {
-        Box::pin(async move {
-            let topic = &origin.topic;
-            tracing::error!(
-                group,
-                topic,
-                offset = origin.offset,
-                "a dead letter: {reason}"
-            );
-            let death = Death {
-                origin: &origin,
-                group: &group,
-                attempts: 0,
-                reason,
-            };
-            let letter = record.dead(&death);
-            while let Err(error) = producing.bury(&letter).await {
-                tracing::warn!(group, %error, "a dead letter cannot be written; trying again");
-                tokio::time::sleep(PAUSE).await;
-            }
-        })
+) {
+    let (topic, offset) = (&origin.topic, origin.offset);
+    tracing::error!(group, topic, offset, "a dead letter: {reason}");
+    let letter = record.dead(&Death {
+        origin,
+        group,
+        attempts: 0,
+        reason,
+    });
+    while let Err(error) = producing.bury(&letter).await {
+        tracing::warn!(group, %error, "a dead letter cannot be written; trying again");
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
