@@ -84,7 +84,9 @@ impl Admin {
     fn operator(&self, headers: &HeaderMap) -> Result<Operator, Refusal> {
         let claims = self.authenticator.authenticate(headers);
         match claims.map_err(Refusal::Denied)? {
-            Some(claims) if claims.role == Role::Admin => Ok(Operator(claims.sub)),
+            Some(claims) if claims.role == Role::Admin && claims.tenant.is_none() => {
+                Ok(Operator(claims.sub))
+            }
             _ => Err(Refusal::NotAdmin),
         }
     }

@@ -11,7 +11,7 @@ use host::config::{Config, configured_secret};
 use host::operate::{self, Failed, Operation};
 use host::single::{self, Single};
 use host::template::{self, Flavour};
-use host::token::{self, Role};
+use host::token::{self, Claims, Role};
 use host::{admin_key, doctor, serve, telemetry};
 
 #[derive(Parser)]
@@ -54,7 +54,11 @@ enum Command {
         /// The token's subject.
         #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
         user: String,
-        /// What it may do.
+        /// The user's tenant: nothing is seen across tenants.
+        #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+        tenant: Option<String>,
+        /// What it may do: an administrator of a tenant may act for its users, one without may also operate
+        /// the platform.
         #[arg(long, value_enum, default_value = "user")]
         role: Role,
         /// How long it is valid, as in `15m`, `1h`, `30d`.
@@ -134,6 +138,7 @@ fn run(command: Command) -> Result<ExitCode, String> {
         }
         Command::Token {
             user,
+            tenant,
             role,
             ttl,
             data_dir,
@@ -146,7 +151,11 @@ fn run(command: Command) -> Result<ExitCode, String> {
                 ),
                 (secret, _) => admin_key::find(secret.as_ref(), &data_dir).map_err(|e| e.to_string()),
             };
-            let signed = token::sign(&key?, &user, role, ttl);
+            let claims = Claims {
+                tenant,
+                ..Claims::new(&user, role, ttl)
+            };
+            let signed = token::encode(&key?, &claims);
             print(&format!("{}\n", signed.map_err(|e| e.to_string())?));
             Ok(ExitCode::SUCCESS)
         }

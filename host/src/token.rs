@@ -21,6 +21,9 @@ pub enum Role {
 pub struct Claims {
     /// The user.
     pub sub: String,
+    /// The user's tenant; those without are of one tenant of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     /// `user` where it is missing.
     #[serde(default)]
     pub role: Role,
@@ -31,24 +34,31 @@ pub struct Claims {
     pub exp: u64,
 }
 
-/// A token for `user`, from now on.
+impl Claims {
+    /// Of `user`, from now on, without a tenant.
+    pub fn new(user: &str, role: Role, ttl: Duration) -> Self {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        Self {
+            sub: user.to_owned(),
+            tenant: None,
+            role,
+            iat: now,
+            exp: now.saturating_add(ttl.as_secs()),
+        }
+    }
+}
+
+/// A token for `user`, from now on, without a tenant.
 pub fn sign(
     key: &[u8],
     user: &str,
     role: Role,
     ttl: Duration,
 ) -> Result<String, jsonwebtoken::errors::Error> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
-    let claims = Claims {
-        sub: user.to_owned(),
-        role,
-        iat: now,
-        exp: now.saturating_add(ttl.as_secs()),
-    };
-    encode(key, &claims)
+    encode(key, &Claims::new(user, role, ttl))
 }
 
 /// A token with those claims.

@@ -11,9 +11,11 @@ async fn handle(event: Event) -> Result<(), Disposition> {
     match event.topic.as_str() {
         "document.uploaded" => shelf::uploaded(&event).await,
         "document.processed" => shelf::processed(&event).await,
+        "document.deleted" => shelf::deleted(&event, async |_, _| Ok(())).await,
         other => Err(Disposition::Reject(format!("nothing is known of {other}"))),
     }
 }
 
 guest::serve!(http::router);
 guest::consume!(handle);
+guest::schedule!(guest::sweep::run);

@@ -8,3 +8,4 @@ mod upload;
 
 guest::serve!(http::router);
 guest::consume!(process::handle);
+guest::schedule!(guest::sweep::run);

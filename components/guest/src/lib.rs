@@ -4,7 +4,9 @@
 //! What needs the sandbox exists only for wasm; the rest is tested natively.
 
 pub mod extract;
+pub mod idempotency;
 pub mod identity;
+pub mod page;
 pub mod problem;
 pub mod timestamp;
 
@@ -30,9 +32,14 @@ pub mod schedule;
 pub mod serve;
 #[cfg(target_family = "wasm")]
 pub mod shelf;
+#[cfg(target_family = "wasm")]
+pub mod sse;
+#[cfg(target_family = "wasm")]
+pub mod sweep;
 
 pub use extract::{Json, Path, Query};
 pub use identity::Caller;
+pub use page::Page;
 pub use problem::Problem;
 
 #[cfg(target_family = "wasm")]

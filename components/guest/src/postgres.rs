@@ -103,6 +103,14 @@ impl Row {
         matches!(self.0.get(at), Some(Value::Boolean(true)))
     }
 
+    /// A moment, in microseconds since the Unix epoch; 0 for null.
+    pub fn microseconds(&self, at: usize) -> i64 {
+        match self.0.get(at) {
+            Some(Value::Timestamp(at)) => *at,
+            _ => 0,
+        }
+    }
+
     /// A moment as the contract writes it, or nothing.
     pub fn opt_timestamp(&self, at: usize) -> Option<String> {
         match self.0.get(at) {

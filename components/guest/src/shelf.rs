@@ -24,6 +24,8 @@ const BETWEEN_LOOKS: u64 = 50_000_000;
 #[derive(Deserialize)]
 struct Uploaded {
     document_id: String,
+    #[serde(default)]
+    tenant: String,
     user_id: String,
     filename: String,
 }
@@ -31,11 +33,25 @@ struct Uploaded {
 #[derive(Deserialize)]
 struct Processed {
     document_id: String,
+    #[serde(default)]
+    tenant: String,
     user_id: String,
     filename: String,
     status: String,
     code: Option<String>,
     text_key: Option<String>,
+}
+
+/// The payload of `document.deleted`.
+#[derive(Deserialize)]
+pub struct Deleted {
+    /// Its id.
+    pub document_id: String,
+    /// Whose it was.
+    #[serde(default)]
+    pub tenant: String,
+    /// Whose it was.
+    pub user_id: String,
 }
 
 /// A document whose passages can be read.
@@ -55,13 +71,14 @@ pub struct Shelved {
 pub async fn uploaded(event: &Event) -> Result<(), Disposition> {
     let Uploaded {
         document_id,
+        tenant,
         user_id,
         filename,
     } = payload(event)?;
     postgres::execute(
-        "insert into shelf (document_id, user_id, filename, status) values ($1, $2, $3, 'processing') \
+        "insert into shelf (document_id, tenant, user_id, filename, status) values ($1, $2, $3, $4, 'processing') \
          on conflict (document_id) do nothing",
-        params![document_id, user_id, filename],
+        params![document_id, tenant, user_id, filename],
     )
     .await?;
     Ok(())
@@ -95,19 +112,23 @@ async fn store(
     document: &Processed,
     passages: &[Passage],
 ) -> Result<(), Problem> {
-    postgres::execute_in(
+    let stored = postgres::execute_in(
         tx,
-        "insert into shelf (document_id, user_id, filename, status, code) values ($1, $2, $3, $4, $5) \
-         on conflict (document_id) do update set status = excluded.status, code = excluded.code",
+        "insert into shelf (document_id, tenant, user_id, filename, status, code) values ($1, $2, $3, $4, $5, $6) \
+         on conflict (document_id) do update set status = excluded.status, code = excluded.code \
+         where shelf.status <> 'deleted'",
         params![
             &document.document_id,
+            &document.tenant,
             &document.user_id,
             &document.filename,
             &document.status,
             document.code.clone()
         ],
-    )
-    .await?;
+    );
+    if stored.await? == 0 {
+        return Ok(());
+    }
     postgres::execute_in(
         tx,
         "delete from passages where document_id = $1",
@@ -127,6 +148,39 @@ async fn store(
     Ok(())
 }
 
+/// `document.deleted`: nothing of it stays but its id, as what was published before may come after. What
+/// else the service has of the document goes in `also`, in the same transaction.
+pub async fn deleted(
+    event: &Event,
+    also: impl AsyncFnOnce(&Transaction, &Deleted) -> Result<(), Problem>,
+) -> Result<(), Disposition> {
+    let gone: Deleted = payload(event)?;
+    let tx = postgres::begin().await?;
+    if events::first_time(&tx, event).await? {
+        bury(&tx, &gone).await?;
+        also(&tx, &gone).await?;
+        postgres::commit(tx).await?;
+    }
+    Ok(())
+}
+
+async fn bury(tx: &Transaction, gone: &Deleted) -> Result<(), Problem> {
+    postgres::execute_in(
+        tx,
+        "insert into shelf (document_id, tenant, user_id, filename, status) values ($1, $2, $3, '', 'deleted') \
+         on conflict (document_id) do update set status = 'deleted', filename = '', code = null, terms = '[]'",
+        params![&gone.document_id, &gone.tenant, &gone.user_id],
+    )
+    .await?;
+    postgres::execute_in(
+        tx,
+        "delete from passages where document_id = $1",
+        params![&gone.document_id],
+    )
+    .await?;
+    Ok(())
+}
+
 /// `notes.generated`: keeps the key terms.
 pub async fn noted(event: &Event) -> Result<(), Disposition> {
     #[derive(Deserialize)]
@@ -136,7 +190,7 @@ pub async fn noted(event: &Event) -> Result<(), Disposition> {
     }
     let noted: Noted = payload(event)?;
     postgres::execute(
-        "update shelf set terms = $2 where document_id = $1",
+        "update shelf set terms = $2 where document_id = $1 and status <> 'deleted'",
         params![noted.document_id, noted.terms],
     )
     .await?;
@@ -155,7 +209,7 @@ pub async fn find(document_id: &str, owner: &Owner) -> Result<Shelved, Problem> 
     }
     match found {
         Look::Ready(shelved) => Ok(shelved),
-        Look::Unknown => Err(Problem::not_found(
+        Look::Unknown | Look::Deleted => Err(Problem::not_found(
             "DOCUMENT_NOT_FOUND",
             "there is no such document",
         )),
@@ -173,6 +227,7 @@ pub async fn find(document_id: &str, owner: &Owner) -> Result<Shelved, Problem> 
 
 enum Look {
     Unknown,
+    Deleted,
     Processing,
     Failed(String),
     Ready(Shelved),
@@ -181,8 +236,8 @@ enum Look {
 async fn look(document_id: &str, owner: &Owner) -> Result<Look, Problem> {
     let row = postgres::fetch_optional(
         "select status, code, user_id, filename, terms from shelf \
-         where document_id = $1 and ($2::text is null or user_id = $2)",
-        params![document_id, owner.filter()],
+         where document_id = $1 and tenant = $2 and ($3::text is null or user_id = $3)",
+        params![document_id, &owner.tenant, owner.user.clone()],
     )
     .await?;
     let Some(mut row) = row else {
@@ -196,6 +251,7 @@ async fn look(document_id: &str, owner: &Owner) -> Result<Look, Problem> {
             terms: serde_json::from_str(&row.text(4)).unwrap_or_default(),
         }),
         "processing" => Look::Processing,
+        "deleted" => Look::Deleted,
         _ => Look::Failed(row.text(1)),
     })
 }

@@ -11,6 +11,7 @@ async fn handle(event: Event) -> Result<(), Disposition> {
     match event.topic.as_str() {
         "document.uploaded" => shelf::uploaded(&event).await,
         "document.processed" => shelf::processed(&event).await,
+        "document.deleted" => shelf::deleted(&event, async |_, _| Ok(())).await,
         "notes.generated" => shelf::noted(&event).await,
         other => Err(Disposition::Reject(format!("nothing is known of {other}"))),
     }
@@ -18,3 +19,4 @@ async fn handle(event: Event) -> Result<(), Disposition> {
 
 guest::serve!(http::router);
 guest::consume!(handle);
+guest::schedule!(guest::sweep::run);

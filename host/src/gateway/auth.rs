@@ -7,6 +7,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use crate::token::{Claims, Role};
 
 const USER: HeaderName = HeaderName::from_static("x-lectern-user");
+const TENANT: HeaderName = HeaderName::from_static("x-lectern-tenant");
 const ROLE: HeaderName = HeaderName::from_static("x-lectern-role");
 /// The components trust these: only the host may set them.
 const OURS: &str = "x-lectern-";
@@ -46,7 +47,7 @@ impl Authenticator {
         };
         let token = bearer(headers)?;
         match jsonwebtoken::decode::<Claims>(token, key, validation) {
-            Ok(data) if is_subject(&data.claims.sub) => Ok(Some(data.claims)),
+            Ok(data) if is_sound(&data.claims) => Ok(Some(data.claims)),
             Err(e) if matches!(e.kind(), ErrorKind::ExpiredSignature) => Err(Denied::Expired),
             _ => Err(Denied::Invalid),
         }
@@ -65,8 +66,11 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Denied> {
 }
 
 /// As the services' tables hold, and as a header can carry.
-fn is_subject(subject: &str) -> bool {
-    (1..=255).contains(&subject.len()) && HeaderValue::from_bytes(subject.as_bytes()).is_ok()
+fn is_sound(claims: &Claims) -> bool {
+    let fits = |name: &str| {
+        (1..=255).contains(&name.len()) && HeaderValue::from_bytes(name.as_bytes()).is_ok()
+    };
+    fits(&claims.sub) && claims.tenant.as_deref().is_none_or(fits)
 }
 
 /// Replaces whatever the client set by what the host knows.
@@ -85,6 +89,10 @@ pub(crate) fn set_identity(headers: &mut HeaderMap, claims: Option<&Claims>) {
         && let Ok(subject) = HeaderValue::from_bytes(claims.sub.as_bytes())
     {
         headers.insert(USER, subject);
+        let tenant = claims.tenant.as_deref().map(str::as_bytes);
+        if let Some(Ok(tenant)) = tenant.map(HeaderValue::from_bytes) {
+            headers.insert(TENANT, tenant);
+        }
         let role = if claims.role == Role::Admin {
             "admin"
         } else {
@@ -159,10 +167,8 @@ mod tests {
     #[test]
     fn an_expired_token_is_told_from_a_bad_one() {
         let old = Claims {
-            sub: "alice".into(),
-            role: Role::User,
-            iat: 1,
             exp: 2,
+            ..Claims::new("alice", Role::User, Duration::ZERO)
         };
         let token = token::encode(KEY, &old).unwrap();
         assert_eq!(outcome(&format!("Bearer {token}")), Err(Denied::Expired));
@@ -173,14 +179,13 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("X-Lectern-User", HeaderValue::from_static("root"));
         headers.insert("x-lectern-role", HeaderValue::from_static("admin"));
+        headers.insert("x-lectern-tenant", HeaderValue::from_static("other"));
         headers.insert("x-lectern-else", HeaderValue::from_static("x"));
         set_identity(&mut headers, None);
         assert!(headers.is_empty());
         let claims = Claims {
-            sub: "alice".into(),
-            role: Role::User,
-            iat: 0,
-            exp: 0,
+            tenant: Some("school".into()),
+            ..Claims::new("alice", Role::User, Duration::ZERO)
         };
         headers.append("x-lectern-user", HeaderValue::from_static("root"));
         set_identity(&mut headers, Some(&claims));
@@ -189,5 +194,6 @@ mod tests {
             ["alice"]
         );
         assert_eq!(headers["x-lectern-role"], "user");
+        assert_eq!(headers["x-lectern-tenant"], "school");
     }
 }

@@ -2,7 +2,7 @@
 
 use corpus::search::Index;
 use corpus::{Document, Page, Passage};
-use guest::identity::Owner;
+use guest::identity::User;
 use guest::uuid::Uuid;
 use guest::{Problem, llm, log, shelf};
 
@@ -29,12 +29,12 @@ pub(super) struct Answer {
 }
 
 /// Finds the document, or takes the text that came along; `None` where the question names neither.
-pub(super) async fn source(request: &Request, user: &str) -> Result<Option<Source>, Problem> {
+pub(super) async fn source(request: &Request, user: &User) -> Result<Option<Source>, Problem> {
     let Some(context) = &request.document_context else {
         return Ok(None);
     };
     if let Some(id) = context.document_id.as_deref().filter(|id| !id.is_empty()) {
-        let shelved = shelf::find(id, &Owner::User(user.to_owned())).await?;
+        let shelved = shelf::find(id, &user.into()).await?;
         let passages = shelf::read(id).await?;
         return Ok(Some(Source {
             document_id: Some(id.to_owned()),

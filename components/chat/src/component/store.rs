@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use guest::identity::Owner;
+use guest::identity::{Owner, User};
 use guest::postgres::{self, Row, Transaction};
 use guest::uuid::Uuid;
 use guest::{Problem, cache, events, params, timestamp};
@@ -21,19 +21,19 @@ fn missing() -> Problem {
 }
 
 /// Stores the question, in a new session where there is none; answers what was said before.
-pub(super) async fn ask(session: &str, user: &str, message: &str) -> Result<Vec<Said>, Problem> {
+pub(super) async fn ask(session: &str, user: &User, message: &str) -> Result<Vec<Said>, Problem> {
     let tx = postgres::begin().await?;
     postgres::execute_in(
         &tx,
-        "insert into chat_sessions (session_id, user_id) values ($1, $2) on conflict do nothing",
-        params![session, user],
+        "insert into chat_sessions (session_id, tenant, user_id) values ($1, $2, $3) on conflict do nothing",
+        params![session, &user.tenant, &user.id],
     )
     .await?;
     // Also serialises two questions in one session.
     let owned = postgres::execute_in(
         &tx,
-        "update chat_sessions set updated_at = now() where session_id = $1 and user_id = $2",
-        params![session, user],
+        "update chat_sessions set updated_at = now() where session_id = $1 and tenant = $2 and user_id = $3",
+        params![session, &user.tenant, &user.id],
     );
     if owned.await? == 0 {
         return Err(missing());
@@ -63,7 +63,7 @@ fn said_by(mut row: Row) -> Said {
 }
 
 /// Stores the answer.
-pub(super) async fn answered(session: &str, user: &str, answer: &Answer) -> Result<(), Problem> {
+pub(super) async fn answered(session: &str, user: &User, answer: &Answer) -> Result<(), Problem> {
     let tx = postgres::begin().await?;
     insert(&tx, session, user, "assistant", &answer.text, Some(answer)).await?;
     postgres::commit(tx).await
@@ -72,7 +72,7 @@ pub(super) async fn answered(session: &str, user: &str, answer: &Answer) -> Resu
 async fn insert(
     tx: &Transaction,
     session: &str,
-    user: &str,
+    user: &User,
     role: &str,
     content: &str,
     answer: Option<&Answer>,
@@ -91,7 +91,8 @@ async fn insert(
         "schema_version": 1,
         "message_id": id,
         "session_id": session,
-        "user_id": user,
+        "tenant": user.tenant,
+        "user_id": user.id,
         "role": role,
         "content": content,
         "timestamp": timestamp::now(),
@@ -103,8 +104,8 @@ async fn insert(
 pub(super) async fn history(session: &str, owner: &Owner) -> Result<Vec<Value>, Problem> {
     let found = postgres::fetch_optional(
         "select coalesce((select max(ordinal) from chat_messages m where m.session_id = s.session_id), 0) \
-         from chat_sessions s where session_id = $1 and ($2::text is null or user_id = $2)",
-        params![session, owner.filter()],
+         from chat_sessions s where session_id = $1 and tenant = $2 and ($3::text is null or user_id = $3)",
+        params![session, &owner.tenant, owner.user.clone()],
     );
     let latest = found.await?.ok_or_else(missing)?.int(0);
     // Messages are never changed: a session up to one of them is always the same.
@@ -136,12 +137,13 @@ fn message(mut row: Row) -> Value {
 }
 
 /// The contract's list of sessions, the latest first.
-pub(super) async fn sessions(user: &str) -> Result<Vec<Value>, Problem> {
+pub(super) async fn sessions(user: &User) -> Result<Vec<Value>, Problem> {
     let rows = postgres::fetch(
         "select s.session_id, s.created_at, max(m.timestamp), count(m.message_id) \
-         from chat_sessions s left join chat_messages m using (session_id) where s.user_id = $1 \
+         from chat_sessions s left join chat_messages m using (session_id) \
+         where s.tenant = $1 and s.user_id = $2 \
          group by s.session_id order by s.updated_at desc, s.session_id limit 1000",
-        params![user],
+        params![&user.tenant, &user.id],
     );
     let session = |mut row: Row| {
         json!({

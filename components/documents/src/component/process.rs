@@ -140,6 +140,7 @@ async fn publish_processed(
 ) -> Result<(), Problem> {
     outcome["schema_version"] = json!(1);
     outcome["document_id"] = json!(id);
+    outcome["tenant"] = json!(pending.tenant);
     outcome["user_id"] = json!(pending.user_id);
     outcome["filename"] = json!(pending.filename);
     outcome["processed_at"] = json!(timestamp::now());
@@ -155,6 +156,7 @@ async fn publish_notes(
     let payload = json!({
         "schema_version": 1,
         "document_id": id,
+        "tenant": pending.tenant,
         "user_id": pending.user_id,
         "engine": notes.engine,
         "terms": notes.terms,

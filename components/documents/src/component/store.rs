@@ -1,6 +1,6 @@
 //! Documents in PostgreSQL.
 
-use guest::identity::Owner;
+use guest::identity::{Owner, User};
 use guest::postgres::{self, Row, Transaction};
 use guest::{Problem, events, params};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use crate::sniff::Kind;
 /// A new document.
 pub(super) struct Upload {
     pub(super) document_id: String,
-    pub(super) user_id: String,
+    pub(super) user: User,
     pub(super) filename: String,
     pub(super) s3_key: String,
     pub(super) kind: Kind,
@@ -25,6 +25,8 @@ pub(super) struct Upload {
 pub(super) struct Uploaded {
     pub(super) schema_version: u32,
     pub(super) document_id: String,
+    #[serde(default)]
+    pub(super) tenant: String,
     pub(super) user_id: String,
     pub(super) filename: String,
     pub(super) s3_key: String,
@@ -32,6 +34,7 @@ pub(super) struct Uploaded {
 
 /// What processing needs of a document.
 pub(super) struct Pending {
+    pub(super) tenant: String,
     pub(super) user_id: String,
     pub(super) filename: String,
     pub(super) s3_key: String,
@@ -48,11 +51,12 @@ pub(super) async fn insert(upload: &Upload) -> Result<(), Problem> {
     let tx = postgres::begin().await?;
     postgres::execute_in(
         &tx,
-        "insert into documents (document_id, user_id, filename, s3_key, status, kind, size_bytes, generate_notes) \
-         values ($1, $2, $3, $4, 'processing', $5, $6, $7)",
+        "insert into documents (document_id, tenant, user_id, filename, s3_key, status, kind, size_bytes, generate_notes) \
+         values ($1, $2, $3, $4, $5, 'processing', $6, $7, $8)",
         params![
             &upload.document_id,
-            &upload.user_id,
+            &upload.user.tenant,
+            &upload.user.id,
             &upload.filename,
             &upload.s3_key,
             upload.kind.extension(),
@@ -64,7 +68,8 @@ pub(super) async fn insert(upload: &Upload) -> Result<(), Problem> {
     let event = Uploaded {
         schema_version: 1,
         document_id: upload.document_id.clone(),
-        user_id: upload.user_id.clone(),
+        tenant: upload.user.tenant.clone(),
+        user_id: upload.user.id.clone(),
         filename: upload.filename.clone(),
         s3_key: upload.s3_key.clone(),
     };
@@ -90,8 +95,8 @@ pub(super) async fn document(id: &str, owner: &Owner) -> Result<Document, Proble
     let row = postgres::fetch_optional(
         "select filename, status, char_length(extracted_text)::bigint, notes, page_count, processed_at, uploaded_at, s3_key, \
          engine, truncated, error_code, error_message \
-         from documents where document_id = $1 and ($2::text is null or user_id = $2)",
-        params![id, owner.filter()],
+         from documents where document_id = $1 and tenant = $2 and ($3::text is null or user_id = $3)",
+        params![id, &owner.tenant, owner.user.clone()],
     );
     let mut row = row.await?.ok_or_else(missing)?;
     let mut body = json!({
@@ -117,11 +122,11 @@ pub(super) async fn document(id: &str, owner: &Owner) -> Result<Document, Proble
 }
 
 /// The contract's list, newest first.
-pub(super) async fn documents(user: &str) -> Result<Vec<Value>, Problem> {
+pub(super) async fn documents(user: &User) -> Result<Vec<Value>, Problem> {
     let rows = postgres::fetch(
         "select document_id, filename, status, uploaded_at from documents \
-         where user_id = $1 order by uploaded_at desc, document_id limit 1000",
-        params![user],
+         where tenant = $1 and user_id = $2 order by uploaded_at desc, document_id limit 1000",
+        params![&user.tenant, &user.id],
     );
     let item = |mut row: Row| {
         json!({
@@ -140,13 +145,14 @@ pub(super) async fn process_again(id: &str, owner: &Owner) -> Result<(), Problem
     let rows = postgres::fetch_in(
         &tx,
         "select user_id, filename, s3_key, status, requested_at > now() - interval '10 minutes' from documents \
-         where document_id = $1 and ($2::text is null or user_id = $2) for update",
-        params![id, owner.filter()],
+         where document_id = $1 and tenant = $2 and ($3::text is null or user_id = $3) for update",
+        params![id, &owner.tenant, owner.user.clone()],
     );
     let mut row = rows.await?.into_iter().next().ok_or_else(missing)?;
     let event = Uploaded {
         schema_version: 1,
         document_id: id.to_owned(),
+        tenant: owner.tenant.clone(),
         user_id: row.text(0),
         filename: row.text(1),
         s3_key: row.text(2),
@@ -169,12 +175,13 @@ pub(super) async fn process_again(id: &str, owner: &Owner) -> Result<(), Problem
 /// The document, where it still waits to be processed.
 pub(super) async fn pending(id: &str) -> Result<Option<Pending>, Problem> {
     let row = postgres::fetch_optional(
-        "select user_id, filename, s3_key, kind, generate_notes from documents \
+        "select user_id, filename, s3_key, kind, generate_notes, tenant from documents \
          where document_id = $1 and status = 'processing'",
         params![id],
     );
     Ok(row.await?.and_then(|mut row| {
         Some(Pending {
+            tenant: row.text(5),
             user_id: row.text(0),
             filename: row.text(1),
             s3_key: row.text(2),

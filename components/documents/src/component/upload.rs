@@ -74,16 +74,16 @@ async fn become_document(
     let file = form
         .file
         .ok_or_else(|| Problem::validation("the form has no field `file`"))?;
-    let user_id = caller.acts_as(form.user_id.as_deref())?;
+    let user = caller.acts_as(form.user_id.as_deref())?;
     let s3_key = format!(
         "documents/{}/{id}.{}",
-        blobs::segment(&user_id),
+        blobs::segment(&user.id),
         file.kind.extension()
     );
     blobs::rename(staged, &s3_key).await?;
     let upload = Upload {
         document_id: id.to_owned(),
-        user_id,
+        user,
         filename: file.name,
         s3_key,
         kind: file.kind,

@@ -4,7 +4,6 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use guest::identity::Owner;
 use guest::uuid::Uuid;
 use guest::{Caller, Path, Problem, Query, health, shelf, timestamp};
 use serde::Deserialize;
@@ -34,7 +33,7 @@ async fn create(
 ) -> Result<impl IntoResponse, Problem> {
     let (count, kind) = request.check()?;
     let user = caller.acts_as(request.user_id.as_deref())?;
-    let document = shelf::find(&request.document_id, &Owner::User(user.clone())).await?;
+    let document = shelf::find(&request.document_id, &(&user).into()).await?;
     let id = Uuid::new_v4();
     let quiz = generate::quiz(
         id,
@@ -101,6 +100,7 @@ async fn submit(
     let submission = store::Submission {
         id: Uuid::new_v4().to_string(),
         quiz_id: request.quiz_id,
+        tenant: owner.tenant,
         user_id: keyed.user_id,
         answers: Value::Object(request.answers),
         score: score(&points),

@@ -1,6 +1,6 @@
 //! Quizzes and submissions in PostgreSQL.
 
-use guest::identity::Owner;
+use guest::identity::{Owner, User};
 use guest::postgres::{self, Row};
 use guest::{Problem, events, params, timestamp};
 use serde_json::{Value, json};
@@ -32,23 +32,25 @@ pub(super) struct KeyedQuiz {
 pub(super) struct Submission {
     pub(super) id: String,
     pub(super) quiz_id: String,
+    pub(super) tenant: String,
     pub(super) user_id: String,
     pub(super) answers: Value,
     pub(super) score: u32,
 }
 
 /// The quiz, its questions and `quiz.generated`, which does not have the key.
-pub(super) async fn insert(quiz: &Quiz, user: &str) -> Result<(), Problem> {
+pub(super) async fn insert(quiz: &Quiz, user: &User) -> Result<(), Problem> {
     let tx = postgres::begin().await?;
     let count = u32::try_from(quiz.questions.len()).unwrap_or(u32::MAX);
     postgres::execute_in(
         &tx,
-        "insert into quizzes (quiz_id, document_id, user_id, num_questions, difficulty, quiz_type, engine) \
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into quizzes (quiz_id, document_id, tenant, user_id, num_questions, difficulty, quiz_type, engine) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
         params![
             &quiz.id,
             &quiz.document_id,
-            user,
+            &user.tenant,
+            &user.id,
             count,
             quiz.difficulty.as_str(),
             quiz.kind.as_str(),
@@ -92,7 +94,8 @@ pub(super) async fn insert(quiz: &Quiz, user: &str) -> Result<(), Problem> {
         "schema_version": 1,
         "quiz_id": quiz.id,
         "document_id": quiz.document_id,
-        "user_id": user,
+        "tenant": user.tenant,
+        "user_id": user.id,
         "num_questions": count,
         "difficulty": quiz.difficulty,
         "quiz_type": quiz.kind,
@@ -107,8 +110,8 @@ pub(super) async fn insert(quiz: &Quiz, user: &str) -> Result<(), Problem> {
 pub(super) async fn public(id: &str, owner: &Owner) -> Result<Value, Problem> {
     let quiz = postgres::fetch_optional(
         "select document_id, created_at, engine from quizzes \
-         where quiz_id = $1 and ($2::text is null or user_id = $2)",
-        params![id, owner.filter()],
+         where quiz_id = $1 and tenant = $2 and ($3::text is null or user_id = $3)",
+        params![id, &owner.tenant, owner.user.clone()],
     );
     let mut quiz = quiz.await?.ok_or_else(missing)?;
     let rows = postgres::fetch(
@@ -137,8 +140,8 @@ pub(super) async fn public(id: &str, owner: &Owner) -> Result<Value, Problem> {
 /// For marking only.
 pub(super) async fn keyed(id: &str, owner: &Owner) -> Result<KeyedQuiz, Problem> {
     let quiz = postgres::fetch_optional(
-        "select user_id from quizzes where quiz_id = $1 and ($2::text is null or user_id = $2)",
-        params![id, owner.filter()],
+        "select user_id from quizzes where quiz_id = $1 and tenant = $2 and ($3::text is null or user_id = $3)",
+        params![id, &owner.tenant, owner.user.clone()],
     );
     let mut quiz = quiz.await?.ok_or_else(missing)?;
     let rows = postgres::fetch(
@@ -166,10 +169,12 @@ pub(super) async fn keyed(id: &str, owner: &Owner) -> Result<KeyedQuiz, Problem>
 /// Each submission stands for itself, and is never changed.
 pub(super) async fn submit(submission: &Submission) -> Result<(), Problem> {
     postgres::execute(
-        "insert into quiz_submissions (submission_id, quiz_id, user_id, answers, score) values ($1, $2, $3, $4, $5)",
+        "insert into quiz_submissions (submission_id, quiz_id, tenant, user_id, answers, score) \
+         values ($1, $2, $3, $4, $5, $6)",
         params![
             &submission.id,
             &submission.quiz_id,
+            &submission.tenant,
             &submission.user_id,
             submission.answers.clone(),
             submission.score,
@@ -180,12 +185,12 @@ pub(super) async fn submit(submission: &Submission) -> Result<(), Problem> {
 }
 
 /// The contract's list, newest first.
-pub(super) async fn history(user: &str) -> Result<Vec<Value>, Problem> {
+pub(super) async fn history(user: &User) -> Result<Vec<Value>, Problem> {
     let rows = postgres::fetch(
         "select s.quiz_id, q.document_id, s.score, s.submitted_at, s.submission_id \
-         from quiz_submissions s join quizzes q using (quiz_id) where s.user_id = $1 \
+         from quiz_submissions s join quizzes q using (quiz_id) where s.tenant = $1 and s.user_id = $2 \
          order by s.submitted_at desc, s.submission_id limit 1000",
-        params![user],
+        params![&user.tenant, &user.id],
     );
     let item = |mut row: Row| {
         json!({
