@@ -21,6 +21,7 @@ use self::problem::Refusal;
 use crate::assemble::Platform;
 use crate::gateway::auth::Authenticator;
 use crate::gateway::{Answer, Line, request_id};
+use crate::metrics;
 use crate::token::Role;
 
 /// Of an upload: a component, its manifest, its migrations, and the form around them.
@@ -28,6 +29,8 @@ const MAX_UPLOAD: usize = 72 << 20;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Anybody may read how the API is called.
 const DESCRIPTION: &str = "/admin/v1/openapi.json";
+/// Prometheus needs no token: the listener is the operator's own, and what is told is counts.
+const METRICS: &str = "/metrics";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -68,12 +71,15 @@ pub struct Admin {
 impl Admin {
     /// For that platform; `key` signs the operators' tokens.
     pub fn new(platform: Arc<Platform>, key: &[u8]) -> Self {
+        let measured = platform.clone();
+        let metrics = move || async move { metrics::scrape(&measured).await };
         let (router, description) = router().with_state(platform).split_for_parts();
         let description = serde_json::to_value(description).unwrap_or_default();
         let described = move || async move { axum::Json(description) };
         Self {
             router: router
                 .route(DESCRIPTION, axum::routing::get(described))
+                .route(METRICS, axum::routing::get(metrics))
                 .fallback(|| async { Refusal::NoSuchPath })
                 .method_not_allowed_fallback(|| async { Refusal::NoSuchMethod })
                 .layer(DefaultBodyLimit::max(MAX_UPLOAD)),
@@ -92,7 +98,7 @@ impl Admin {
     }
 
     async fn route(&self, mut request: Request) -> Response {
-        if request.uri().path() != DESCRIPTION {
+        if ![DESCRIPTION, METRICS].contains(&request.uri().path()) {
             match self.operator(request.headers()) {
                 Ok(operator) => request.extensions_mut().insert(operator),
                 Err(refusal) => return refusal.into_response(),

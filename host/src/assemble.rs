@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backend::aws::calls::Calls;
 use backend::outbox::Relay;
 use backend::postgres::cluster::{Cluster, ClusterError};
 use backend::postgres::provision::ProvisionError;
@@ -29,6 +30,7 @@ use crate::factory::Factory;
 use crate::follow::Follower;
 use crate::health::Health;
 use crate::live::Live;
+use crate::metrics::Counters;
 use crate::schedule::Schedule;
 
 /// Why the host does not start.
@@ -84,6 +86,9 @@ pub struct Platform {
     health: Health,
     backends: Backends,
     choices: Vec<Choice>,
+    counters: Counters,
+    aws_calls: Calls,
+    databases: Arc<Databases>,
 }
 
 /// What has to be ended with the platform, in its order.
@@ -119,6 +124,21 @@ impl Platform {
     /// Whether that component's blobs lie in S3.
     pub fn is_in_s3(&self, component: &str) -> bool {
         self.backends.is_in_s3(component)
+    }
+
+    /// What is counted for the metrics alone.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How often Amazon's services were called.
+    pub fn aws_calls(&self) -> &Calls {
+        &self.aws_calls
+    }
+
+    /// Where the outboxes are.
+    pub fn databases(&self) -> &Databases {
+        &self.databases
     }
 
     /// How the servers behind it are.
@@ -181,6 +201,9 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
         health: Health::new(backing.dependencies),
         backends: config.backends.clone(),
         choices: backing::choices(config),
+        counters: Counters::default(),
+        aws_calls: backing.aws_calls,
+        databases: databases.clone(),
     });
     Ok(Running {
         platform,

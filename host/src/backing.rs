@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use backend::aws::Aws;
+use backend::aws::calls::Calls;
 use backend::engine_command::EngineCommand;
 use backend::flite::Flite;
 use backend::inbox::{self, InboxBroker};
@@ -67,6 +68,8 @@ pub struct Backing {
     pub broker: Arc<dyn Broker>,
     /// What health asks.
     pub dependencies: Vec<Dependency>,
+    /// Of Amazon's services.
+    pub aws_calls: Calls,
 }
 
 /// Where blobs of the host's own lie.
@@ -101,6 +104,7 @@ pub async fn connect(config: &Config, databases: &Arc<Databases>) -> Result<Back
         broker: broker(backends, databases.shared(), &mut dependencies).await?,
         shared,
         dependencies,
+        aws_calls: aws.calls,
     })
 }
 

@@ -12,6 +12,7 @@ use capability::ComponentName;
 use capability::blobs::Blobs;
 use capability::blobs::scoped::Scoped;
 use capability::cache::Cache;
+use capability::cache::counted::{Counted, Counts};
 use capability::llm::Llm;
 use capability::ocr::Ocr;
 use capability::outbound::Outbound;
@@ -135,6 +136,7 @@ pub struct Factory {
     pools: Mutex<HashMap<(ComponentName, PoolLimits), Arc<ComponentPool>>>,
     /// What has been run for each component, here.
     migrated: Mutex<HashMap<ComponentName, Vec<MigrationFile>>>,
+    caches: Mutex<BTreeMap<ComponentName, Arc<Counts>>>,
 }
 
 impl Factory {
@@ -146,6 +148,7 @@ impl Factory {
             databases,
             pools: Mutex::default(),
             migrated: Mutex::default(),
+            caches: Mutex::default(),
         }
     }
 
@@ -273,7 +276,7 @@ impl Factory {
             events: grants.events.as_ref().and(pool).map(|pool| pool as _),
             blobs: grants.blobs.as_ref().map(|_| scope(manifest.name.clone())),
             shared_blobs: readable.map(|name| (name.clone(), scope(name))).collect(),
-            cache: grants.cache.as_ref().map(|_| shared.cache.clone()),
+            cache: grants.cache.as_ref().map(|_| self.cache(&manifest.name)),
             llm: grants.llm.as_ref().map(|_| shared.llm.clone()),
             speech: grants.speech.as_ref().map(|_| shared.speech.clone()),
             transcription: grants
@@ -284,6 +287,34 @@ impl Factory {
             outbound: grants.http.as_ref().map(|_| shared.outbound.clone()),
             secrets: self.secrets(manifest)?,
         })
+    }
+
+    fn cache(&self, name: &ComponentName) -> Arc<dyn Cache> {
+        let mut counts = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::new(Counted {
+            cache: self.shared.cache.clone(),
+            counts: counts.entry(name.clone()).or_default().clone(),
+        })
+    }
+
+    /// What came of components' calls of the cache.
+    pub fn caches(&self) -> BTreeMap<ComponentName, Arc<Counts>> {
+        let counts = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.clone()
+    }
+
+    /// Of each component's connections to its database: those that are open, and those of them in use.
+    pub fn connections(&self) -> Vec<(ComponentName, u32, u32)> {
+        let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: BTreeMap<_, (u32, u32)> = BTreeMap::new();
+        for ((component, _), pool) in &*pools {
+            let (open, used) = pool.connections();
+            let counted = all.entry(component.clone()).or_default();
+            *counted = (counted.0 + open, counted.1 + used);
+        }
+        let flat = all.into_iter();
+        flat.map(|(name, (open, used))| (name, open, used))
+            .collect()
     }
 
     /// Ends all connections to the database.

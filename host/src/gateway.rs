@@ -67,6 +67,8 @@ impl Gateway {
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
+        let counters = self.platform.counters();
+        counters.answered(&service, line.method(), response.status().as_u16());
         line.write(&service, &response, &id);
         response
     }
@@ -224,6 +226,10 @@ impl Line {
             path: request.uri().path().to_owned(),
             started: Instant::now(),
         }
+    }
+
+    fn method(&self) -> &axum::http::Method {
+        &self.method
     }
 
     pub(crate) fn write(&self, service: &str, response: &Response, id: &str) {

@@ -25,6 +25,7 @@ pub mod follow;
 pub mod gateway;
 pub mod health;
 pub mod live;
+pub mod metrics;
 pub mod migration;
 pub mod operate;
 pub mod probe;

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use backend::outbox::Grants;
 use backend::revisions::{RevisionStore, Traffic};
 use capability::ComponentName;
-use capability::events::{Broker, Error};
+use capability::events::{Broker, Error, Lag};
 use runtime::{Component, Manifest, Revision};
 use tokio_util::task::TaskTracker;
 
@@ -58,6 +58,16 @@ pub struct Live {
     /// What any revision that ran here might publish: a draining one still does.
     granted: Arc<RwLock<HashSet<(String, String)>>>,
     drains: TaskTracker,
+    switches: Mutex<BTreeMap<ComponentName, Switches>>,
+}
+
+/// The switches of a component on this host.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Switches {
+    /// So many.
+    pub count: u64,
+    /// All together.
+    pub took: Duration,
 }
 
 /// One component on this host. Locked by who changes it.
@@ -104,6 +114,7 @@ impl Live {
             broker,
             granted: Arc::default(),
             drains: TaskTracker::new(),
+            switches: Mutex::default(),
         }
     }
 
@@ -132,6 +143,24 @@ impl Live {
     pub fn part(&self, name: &ComponentName) -> Arc<tokio::sync::Mutex<Part>> {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         parts.entry(name.clone()).or_default().clone()
+    }
+
+    /// What consumers have still to handle.
+    pub async fn lag(&self) -> Vec<Lag> {
+        self.broker.lag().await
+    }
+
+    /// How often components were switched here.
+    pub fn switches(&self) -> BTreeMap<ComponentName, Switches> {
+        let switches = self.switches.lock().unwrap_or_else(PoisonError::into_inner);
+        switches.clone()
+    }
+
+    fn count(&self, name: &ComponentName, switched: Switched) {
+        let mut switches = self.switches.lock().unwrap_or_else(PoisonError::into_inner);
+        let switches = switches.entry(name.clone()).or_default();
+        switches.count += 1;
+        switches.took += switched.took;
     }
 
     /// All components' states.
@@ -187,6 +216,7 @@ impl Live {
             .transpose()?;
         self.grant(&revisions);
         let (switched, former) = self.switch(wanted, &revisions, marker)?;
+        self.count(name, switched);
         part.generation = wanted.generation;
         (part.held_back, part.retry_at, part.tries) = (None, None, 0);
         self.keep_warm(part, &former);

@@ -21,6 +21,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use crate::deploy::probe;
 use crate::harness::{PATIENCE, TestHost, config, data_dir};
+use crate::metrics::{scrape, value};
 use crate::services;
 
 /// All of them, with names of this run's own.
@@ -130,6 +131,19 @@ async fn a_learner_s_hour_on_real_servers_leaves_its_traces_there() {
     assert_eq!((key, &payload["document_id"]), (id.clone(), &json!(id)));
     assert_eq!(payload["event_id"].as_str().unwrap().len(), 36);
     assert_eq!(payload["schema_version"], 1);
+
+    let measured = scrape(&host).await;
+    let put = r#"lectern_aws_calls_total{service="s3",operation="PutObject",status="200"}"#;
+    assert!(value(&measured, put) >= Some(1.0), "{measured}");
+    let hit = r#"lectern_cache_calls_total{component="chat",outcome="hit"}"#;
+    assert_eq!(value(&measured, hit), Some(1.0));
+    let redis = r#"lectern_server_up{server="redis"}"#;
+    assert_eq!(value(&measured, redis), Some(1.0));
+    // Kafka tells it every few seconds.
+    let lag = r#"lectern_consumer_lag{group="chat",topic="document.processed"} 0"#;
+    let told = async { while !scrape(&host).await.contains(lag) {} };
+    let in_time = tokio::time::timeout(PATIENCE, told).await;
+    in_time.expect("chat has handled all of it");
     host.stop().await;
 }
 

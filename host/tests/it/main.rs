@@ -15,6 +15,7 @@ mod faults;
 mod gateway;
 mod harness;
 mod learner;
+mod metrics;
 mod model;
 mod neighbours;
 mod others;

@@ -1,6 +1,8 @@
 //! What the adapters of Amazon's services share: how their clients are made, and what went wrong
 //! with a call.
 
+pub mod calls;
+
 use std::error::Error;
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use secrecy::{ExposeSecret, SecretString};
+
+use self::calls::Calls;
 
 /// The first one and two more, apart by the SDK's own growing, jittered pauses.
 const ATTEMPTS: u32 = 3;
@@ -83,6 +87,8 @@ impl Config {
 #[derive(Clone, Debug)]
 pub struct Aws {
     pub(crate) sdk: SdkConfig,
+    /// All clients' together.
+    pub calls: Calls,
 }
 
 impl Aws {
@@ -106,6 +112,7 @@ impl Aws {
         }
         Self {
             sdk: loader.load().await,
+            calls: Calls::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use capability::events::{
-    Broker, Delivery, Error, Event, Failure, Outcome, Refused, Settle, Subscription,
+    Broker, Delivery, Error, Event, Failure, Lag, Outcome, Refused, Settle, Subscription,
 };
 use sqlx::postgres::PgListener;
 use sqlx::{Connection, PgConnection, PgPool, Row};
@@ -18,6 +18,9 @@ use crate::outbox::{event, failed};
 
 /// How often to look although nobody called.
 const POLL: Duration = Duration::from_secs(1);
+
+/// More events that wait are not told apart: counting takes time.
+const COUNTED: i64 = 100_000;
 
 /// A session that does not answer within is given up.
 const PING: Duration = Duration::from_secs(5);
@@ -226,6 +229,20 @@ impl Broker for InboxBroker {
         transaction.commit().await.map_err(failed)?;
         self.shared.tick();
         Ok(vec![])
+    }
+
+    async fn lag(&self) -> Vec<Lag> {
+        let waiting = sqlx::query_as::<_, (String, String, i64)>(
+            "select s.consumer, s.topic, count(i.event_id) from lectern.subscriptions s left join \
+             (select * from lectern.inbox limit $1) i using (consumer, topic) group by 1, 2",
+        );
+        let waiting = waiting.bind(COUNTED).fetch_all(&self.shared.pool).await;
+        let lag = |(group, topic, events): (String, String, i64)| Lag {
+            group,
+            topic,
+            events: u64::try_from(events).unwrap_or_default(),
+        };
+        waiting.unwrap_or_default().into_iter().map(lag).collect()
     }
 
     async fn subscribe(

@@ -2,6 +2,7 @@
 //! component, a dead-letter topic per topic. <https://kafka.apache.org/documentation/>
 
 mod consumer;
+mod lag;
 mod producer;
 mod track;
 mod wire;
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use capability::events::{Broker, Error, Event, Refused, Subscription};
+use capability::events::{Broker, Error, Event, Lag, Refused, Subscription};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::Producer;
@@ -18,6 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_util::task::TaskTracker;
 
 use consumer::{Task, Watch};
+use lag::Lags;
 use producer::Producing;
 
 /// How long `check` waits for an answer.
@@ -91,6 +93,7 @@ pub struct KafkaBroker {
     config: Config,
     producing: Arc<Producing>,
     consumers: TaskTracker,
+    lags: Arc<Lags>,
 }
 
 impl KafkaBroker {
@@ -108,6 +111,7 @@ impl KafkaBroker {
             config,
             producing: Arc::new(producing),
             consumers: TaskTracker::new(),
+            lags: Arc::default(),
         })
     }
 
@@ -151,8 +155,8 @@ impl Broker for KafkaBroker {
         group: &str,
         topics: &[String],
     ) -> Result<Box<dyn Subscription>, Error> {
+        let (watch, changes) = Watch::new(group, self.producing.clone(), self.lags.clone());
         let group = format!("{}{group}", self.config.group_prefix);
-        let (watch, changes) = Watch::new(self.producing.health.clone());
         let consumer = self
             .config
             .settings()
@@ -169,12 +173,18 @@ impl Broker for KafkaBroker {
             .set("queued.min.messages", "1000")
             .set("queued.max.messages.kbytes", "4096")
             .set("fetch.wait.max.ms", "100")
+            // What there is still to handle, for the metrics.
+            .set("statistics.interval.ms", "5000")
             .create_with_context(watch)
             .map_err(|error| failed(&error))?;
         let (task, records) = Task::new(consumer, changes, group, self.producing.clone());
         let topics = topics.iter().map(|topic| self.producing.full(topic));
         self.consumers.spawn(task.run(topics.collect()));
         Ok(Box::new(records))
+    }
+
+    async fn lag(&self) -> Vec<Lag> {
+        self.lags.all()
     }
 
     async fn close(&self) {

@@ -30,6 +30,31 @@ const POLL: Duration = Duration::from_secs(1);
 /// Who publishes what the host hands over; no component can have that name.
 pub const HOST: &str = "lectern";
 
+/// More events that wait are not counted: that takes time.
+const COUNTED: i64 = 100_000;
+
+/// Events that are published and wait for the broker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Up to 100,000.
+    pub events: u64,
+    /// Of the first of them.
+    pub oldest: Duration,
+}
+
+/// What waits in that database's outbox.
+pub async fn waiting(pool: &PgPool) -> Result<Waiting, Error> {
+    let row = sqlx::query_as::<_, (i64, f64)>(
+        "select count(*), coalesce(extract(epoch from now() - min(occurred_at)), 0)::float8 \
+         from (select occurred_at from lectern.outbox order by seq limit $1) waiting",
+    );
+    let (events, oldest) = row.bind(COUNTED).fetch_one(pool).await.map_err(failed)?;
+    Ok(Waiting {
+        events: u64::try_from(events).unwrap_or_default(),
+        oldest: Duration::try_from_secs_f64(oldest).unwrap_or_default(),
+    })
+}
+
 /// Whether a component may publish on a topic.
 #[async_trait]
 pub trait Grants: Send + Sync {

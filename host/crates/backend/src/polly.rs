@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_polly::Client;
+use aws_sdk_polly::config::Builder;
 use aws_sdk_polly::config::http::HttpResponse;
 use aws_sdk_polly::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_polly::operation::synthesize_speech::SynthesizeSpeechOutput;
@@ -46,7 +47,11 @@ impl Polly {
     /// Asks nobody yet.
     pub fn new(aws: &Aws) -> Self {
         Self {
-            client: Client::new(&aws.sdk),
+            client: Client::from_conf(
+                Builder::from(&aws.sdk)
+                    .interceptor(aws.calls.clone())
+                    .build(),
+            ),
             voices: Mutex::default(),
         }
     }

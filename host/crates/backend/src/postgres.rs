@@ -76,6 +76,13 @@ impl ComponentPool {
         Self { pool, timeout }
     }
 
+    /// Connections that are open, and those of them in use.
+    pub fn connections(&self) -> (u32, u32) {
+        let open = self.pool.size();
+        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(open);
+        (open, open.saturating_sub(idle))
+    }
+
     /// Ends all connections.
     pub async fn close(&self) {
         self.pool.close().await;

@@ -187,6 +187,7 @@ impl S3Blobs {
     pub fn new(aws: &Aws, buckets: Buckets) -> Self {
         let config = Builder::from(&aws.sdk)
             .force_path_style(aws.sdk.endpoint_url().is_some())
+            .interceptor(aws.calls.clone())
             .build();
         Self {
             client: Client::from_conf(config),

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_textract::Client;
+use aws_sdk_textract::config::Builder;
 use aws_sdk_textract::config::http::HttpResponse;
 use aws_sdk_textract::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_textract::operation::get_document_text_detection::GetDocumentTextDetectionOutput as Answer;
@@ -62,7 +63,11 @@ impl Textract {
     /// Of documents that lie in `blobs`.
     pub fn new(aws: &Aws, blobs: Arc<S3Blobs>) -> Self {
         Self {
-            client: Client::new(&aws.sdk),
+            client: Client::from_conf(
+                Builder::from(&aws.sdk)
+                    .interceptor(aws.calls.clone())
+                    .build(),
+            ),
             blobs,
             jobs: Cache::builder()
                 .max_capacity(MOST_REMEMBERED)

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_transcribe::Client;
+use aws_sdk_transcribe::config::Builder;
 use aws_sdk_transcribe::config::http::HttpResponse;
 use aws_sdk_transcribe::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_transcribe::types::{
@@ -60,7 +61,11 @@ impl Transcribe {
             .map_err(|e| Error::Unavailable(e.to_string()))?;
         Ok(Self {
             calls: Arc::new(Calls {
-                client: Client::new(&aws.sdk),
+                client: Client::from_conf(
+                    Builder::from(&aws.sdk)
+                        .interceptor(aws.calls.clone())
+                        .build(),
+                ),
                 forgotten: remembered(),
             }),
             http,

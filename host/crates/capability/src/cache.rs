@@ -1,6 +1,7 @@
 //! What may be forgotten at any time.
 
 pub mod contract;
+pub mod counted;
 pub mod local;
 
 use std::time::Duration;

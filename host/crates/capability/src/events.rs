@@ -194,8 +194,23 @@ pub trait Broker: Send + Sync {
         group: &str,
         topics: &[String],
     ) -> Result<Box<dyn Subscription>, Error>;
+    /// What consumer groups here have still to handle, as far as is known without asking long.
+    async fn lag(&self) -> Vec<Lag> {
+        vec![]
+    }
     /// The end, after all subscriptions: waits for what is under way.
     async fn close(&self) {}
+}
+
+/// What a consumer group has still to handle of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// The group's name, without a prefix.
+    pub group: String,
+    /// The topic's name, without a prefix.
+    pub topic: String,
+    /// Of all partitions that this host has.
+    pub events: u64,
 }
 
 /// A consumer group's deliveries on this host.

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::manifest::HttpGrant;
+use crate::state::Denials;
 
 type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Response = (http::Response<WasiBody>, Io);
@@ -37,6 +38,7 @@ pub(crate) struct Granted {
     pub(crate) grant: Option<HttpGrant>,
     /// As many as the grant's `connections`, for all instances together.
     pub(crate) turns: Arc<Semaphore>,
+    pub(crate) denials: Denials,
     pub(crate) service: ComponentName,
 }
 
@@ -68,6 +70,7 @@ impl Granted {
         let Some(outbound) = outbound.filter(|_| grant.is_some_and(|grant| grant.covers(host)))
         else {
             let (service, host) = (&self.service, loggable(host));
+            self.denials.count();
             tracing::warn!(%service, "denied: `{host}` is not in grants.http.hosts");
             return Err(Error::HttpRequestDenied);
         };
@@ -277,6 +280,7 @@ mod tests {
                 connections,
             }),
             turns: Arc::new(Semaphore::new(connections)),
+            denials: Denials::default(),
             service: ComponentName::parse("a").unwrap(),
         };
         (granted, echo)

@@ -98,6 +98,11 @@ impl Revision {
         &self.life.stats
     }
 
+    /// How often its component asked for what the manifest does not grant.
+    pub fn denials(&self) -> u64 {
+        self.component.template.denials.all()
+    }
+
     /// Requests, streams and events in hand.
     pub fn running(&self) -> usize {
         self.running.len()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use capability::ComponentName;
 use capability::blobs::Blobs;
@@ -60,6 +61,21 @@ pub(crate) struct Template {
     pub(crate) outbound_turns: Arc<Semaphore>,
     /// Whether its guests keep the processor for long.
     pub(crate) noise: Noise,
+    pub(crate) denials: Denials,
+}
+
+/// How often it asked for what its manifest does not grant.
+#[derive(Clone, Default)]
+pub(crate) struct Denials(Arc<AtomicU64>);
+
+impl Denials {
+    pub(crate) fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn all(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Template {
@@ -71,6 +87,7 @@ impl Template {
             capabilities,
             outbound_turns: Arc::new(Semaphore::new(connections)),
             noise: Noise::default(),
+            denials: Denials::default(),
         }
     }
 }
@@ -92,6 +109,7 @@ pub(crate) struct View<'a, C> {
     pub(crate) manifest: &'a Manifest,
     pub(crate) table: &'a mut ResourceTable,
     pub(crate) memory: Memory,
+    pub(crate) denials: &'a Denials,
 }
 
 /// Resources that a guest may have open at once: streams, bodies, transactions.
@@ -122,6 +140,7 @@ impl State {
                 outbound: template.capabilities.outbound.clone(),
                 grant: manifest.grants.http.clone(),
                 turns: template.outbound_turns.clone(),
+                denials: template.denials.clone(),
                 service: manifest.name.clone(),
             },
             template,
@@ -136,6 +155,7 @@ impl State {
             manifest: &self.template.manifest,
             table: &mut self.table,
             memory: self.memory.clone(),
+            denials: &self.template.denials,
         }
     }
 
@@ -157,6 +177,7 @@ impl State {
             manifest: &self.template.manifest,
             table: &mut self.table,
             memory: self.memory.clone(),
+            denials: &self.template.denials,
         }
     }
 

@@ -19,6 +19,8 @@ pub struct Stats {
     traps: AtomicU64,
     refused: AtomicU64,
     events: AtomicU64,
+    /// All requests' latency together, in microseconds.
+    micros: AtomicU64,
     /// From the request to the response's head, in microseconds.
     latency: AtomicHistogram,
 }
@@ -57,6 +59,8 @@ pub struct Snapshot {
     pub refused: u64,
     /// Events that were handled.
     pub events: u64,
+    /// All requests' latency together.
+    pub total: Duration,
     latency: Histogram,
 }
 
@@ -70,6 +74,7 @@ impl Default for Stats {
             traps: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             events: AtomicU64::new(0),
+            micros: AtomicU64::new(0),
             latency,
         }
     }
@@ -87,6 +92,7 @@ impl Stats {
             self.errors.fetch_add(1, Ordering::Relaxed);
         }
         let micros = u64::try_from(after.as_micros()).unwrap_or(LONGEST);
+        self.micros.fetch_add(micros, Ordering::Relaxed);
         // Cannot fail below the longest.
         let _ = self.latency.increment(micros.min(LONGEST));
     }
@@ -112,6 +118,7 @@ impl Stats {
             traps: self.traps.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
             events: self.events.load(Ordering::Relaxed),
+            total: Duration::from_micros(self.micros.load(Ordering::Relaxed)),
             latency: self.latency.load(),
         }
     }
@@ -126,6 +133,7 @@ impl Snapshot {
             traps: self.traps.saturating_sub(earlier.traps),
             refused: self.refused.saturating_sub(earlier.refused),
             events: self.events.saturating_sub(earlier.events),
+            total: self.total.saturating_sub(earlier.total),
             latency: self
                 .latency
                 .checked_sub(&earlier.latency)
@@ -140,6 +148,19 @@ impl Snapshot {
             0 => 0.0,
             all => self.errors as f64 / all as f64,
         }
+    }
+
+    /// How many requests took at most each of these times, which grow; within 3 %.
+    pub fn within(&self, times: &[Duration]) -> Vec<u64> {
+        let mut counts = vec![0; times.len()];
+        for bucket in &self.latency {
+            let end = Duration::from_micros(bucket.end());
+            let first = times.partition_point(|time| *time < end);
+            for count in counts.iter_mut().skip(first) {
+                *count += bucket.count();
+            }
+        }
+        counts
     }
 
     /// The time that so many of the requests took at most, 0 to 1, within 3 %.
@@ -175,6 +196,9 @@ mod tests {
         let p99 = since.quantile(0.99).unwrap();
         assert!(p50 < Duration::from_micros(1_100), "{p50:?}");
         assert!((290..320).contains(&p99.as_millis()), "{p99:?}");
+        let times = [1, 2, 100, 500].map(Duration::from_millis);
+        assert_eq!(since.within(&times), [0, 90, 90, 100]);
+        assert_eq!(since.total, Duration::from_millis(90 + 3_000));
     }
 
     #[test]

@@ -13,11 +13,12 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::statistics::Statistics;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 use tokio_util::time::DelayQueue;
 
-use super::Health;
+use super::lag::Lags;
 use super::producer::Producing;
 use super::track::Track;
 use super::wire::{Death, Incoming, Origin, Outgoing};
@@ -33,7 +34,9 @@ type Place = (String, i32);
 
 /// Tells the task which partitions come and go.
 pub(super) struct Watch {
-    health: Arc<Health>,
+    group: String,
+    producing: Arc<Producing>,
+    lags: Arc<Lags>,
     changes: mpsc::UnboundedSender<Change>,
 }
 
@@ -43,19 +46,35 @@ pub(super) enum Change {
 }
 
 impl Watch {
-    pub(super) fn new(health: Arc<Health>) -> (Self, mpsc::UnboundedReceiver<Change>) {
+    /// Of a group whose name has no prefix.
+    pub(super) fn new(
+        group: &str,
+        producing: Arc<Producing>,
+        lags: Arc<Lags>,
+    ) -> (Self, mpsc::UnboundedReceiver<Change>) {
         let (changes, receiver) = mpsc::unbounded_channel();
-        (Self { health, changes }, receiver)
+        let watch = Self {
+            group: group.to_owned(),
+            producing,
+            lags,
+            changes,
+        };
+        (watch, receiver)
     }
 }
 
 impl ClientContext for Watch {
     fn error(&self, error: KafkaError, reason: &str) {
-        self.health.failed(&error, reason);
+        self.producing.health.failed(&error, reason);
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         super::log(level, facility, line);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let plain = |topic: &str| self.producing.plain(topic);
+        self.lags.heard(&self.group, &statistics, plain);
     }
 }
 

@@ -40,6 +40,7 @@ fn shared<T: Send>(
         let view = access.get();
         let owner_name = ComponentName::parse(owner).map_err(|e| wit::Error::Invalid(e.to_string()))?;
         view.capability.shared.get(&owner_name).cloned().ok_or_else(|| {
+            view.denials.count();
             tracing::warn!(service = %view.manifest.name, owner, "denied: not in grants.blobs.read");
             wit::Error::AccessDenied
         })

@@ -23,6 +23,7 @@ fn granted<T: Send>(
         if topics.is_some_and(|grant| grant.publish.iter().any(|granted| granted == topic)) {
             return view.capability.ok_or(wit::Error::AccessDenied);
         }
+        view.denials.count();
         tracing::warn!(service = %view.manifest.name, topic, "denied: the topic is not in grants.events.publish");
         Err(wit::Error::AccessDenied)
     })

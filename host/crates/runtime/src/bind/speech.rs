@@ -44,6 +44,7 @@ fn granted<T: Send>(
         let view = access.get();
         let held = view.memory.hold(words).ok_or(wit::Error::QuotaExceeded)?;
         if !covers(view.manifest.grants.speech.as_ref(), &request.voice) {
+            view.denials.count();
             tracing::warn!(service = %view.manifest.name, "denied: the voice is not in grants.speech.voices");
             return Err(wit::Error::Invalid("the manifest does not grant the voice".into()));
         }

@@ -1,0 +1,243 @@
+//! From the platform's own counters to metrics, by component and revision.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, NoLabelSet,
+};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Unit;
+use runtime::Revision;
+use runtime::stats::Snapshot;
+
+use super::BUCKETS;
+use super::sample::Sampled;
+use crate::assemble::Platform;
+
+/// Reads the counters when it is asked.
+pub(super) struct Collector {
+    pub(super) platform: Arc<Platform>,
+    pub(super) sampled: Sampled,
+}
+
+impl fmt::Debug for Collector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Collector")
+    }
+}
+
+/// A revision in service, and what it did.
+struct Serving {
+    labels: [(&'static str, String); 2],
+    revision: Arc<Revision>,
+    stats: Snapshot,
+}
+
+impl collector::Collector for Collector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let table = self.platform.live().table();
+        let revisions = table.services().iter().flat_map(|service| {
+            service.revisions().map(|revision| Serving {
+                labels: [
+                    ("component", service.name.to_string()),
+                    // As the command line shows it.
+                    ("revision", revision.name().chars().take(12).collect()),
+                ],
+                stats: revision.stats().snapshot(),
+                revision: revision.clone(),
+            })
+        });
+        let revisions: Vec<_> = revisions.collect();
+        counted(&mut encoder, &revisions)?;
+        latency(&mut encoder, &revisions)?;
+        self.switches(&mut encoder)?;
+        self.caches(&mut encoder)?;
+        self.connections(&mut encoder)?;
+        self.aws(&mut encoder)?;
+        self.sampled.encode(&mut encoder)
+    }
+}
+
+/// A name, what it is, and where it is read.
+type Count = (&'static str, &'static str, fn(&Serving) -> u64);
+
+const COUNTERS: [Count; 5] = [
+    (
+        "errors",
+        "Requests and events with a status of 500 or more, rejected, or without an answer",
+        |r| r.stats.errors,
+    ),
+    ("requests_refused", "Requests that got no turn", |r| {
+        r.stats.refused
+    }),
+    ("events", "Events that were handled", |r| r.stats.events),
+    (
+        "traps",
+        "Instances that ended in a trap or at a limit",
+        |r| r.stats.traps,
+    ),
+    (
+        "denials",
+        "Calls of what the manifest does not grant",
+        |r| r.revision.denials(),
+    ),
+];
+
+const GAUGES: [Count; 2] = [
+    ("in_hand", "Requests, streams and events in hand", |r| {
+        r.revision.running() as u64
+    }),
+    ("queue", "Requests that wait for their turn", |r| {
+        r.revision.waiting() as u64
+    }),
+];
+
+/// What a revision counts itself.
+fn counted(encoder: &mut DescriptorEncoder<'_>, revisions: &[Serving]) -> fmt::Result {
+    for (name, help, read) in COUNTERS {
+        let all = revisions.iter().map(|r| (r.labels.clone(), read(r)));
+        counters(encoder, name, help, all)?;
+    }
+    for (name, help, read) in GAUGES {
+        let all = revisions.iter().map(|r| (r.labels.clone(), gauge(read(r))));
+        gauges(encoder, name, help, None, all)?;
+    }
+    Ok(())
+}
+
+fn latency(encoder: &mut DescriptorEncoder<'_>, revisions: &[Serving]) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(
+        "http_request_duration",
+        "From a request to its response's head",
+        Some(&Unit::Seconds),
+        MetricType::Histogram,
+    )?;
+    for Serving { labels, stats, .. } in revisions {
+        let bounds = BUCKETS.iter().map(std::time::Duration::as_secs_f64);
+        let mut former = 0;
+        // The encoder adds them up.
+        let own = stats.within(&BUCKETS).into_iter().map(|within| {
+            let own = within - former;
+            former = within;
+            own
+        });
+        let mut buckets: Vec<_> = bounds.zip(own).collect();
+        let all = stats.requests.max(former);
+        buckets.push((f64::INFINITY, all - former));
+        let mut metric = family.encode_family(labels)?;
+        metric.encode_histogram::<NoLabelSet>(stats.total.as_secs_f64(), all, &buckets, None)?;
+    }
+    Ok(())
+}
+
+impl Collector {
+    fn switches(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let switches = self.platform.live().switches();
+        let all = || {
+            let all = switches.iter();
+            all.map(|(name, switches)| ([("component", name.to_string())], switches))
+        };
+        let counts = all().map(|(labels, switches)| (labels, switches.count));
+        counters(encoder, "switches", "Switches of a component", counts)?;
+        let took = all().map(|(labels, switches)| (labels, switches.took.as_secs_f64()));
+        let help = "What the switches took together";
+        counters(encoder, "switching_seconds", help, took)
+    }
+
+    fn caches(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let caches = self.platform.deployer().factory.caches();
+        let all = caches.iter().flat_map(|(name, counts)| {
+            counts.all().map(|(outcome, count)| {
+                let component = ("component", name.to_string());
+                ([component, ("outcome", outcome.to_owned())], count)
+            })
+        });
+        counters(encoder, "cache_calls", "Calls of the cache", all)
+    }
+
+    fn connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let pools = self.platform.deployer().factory.connections();
+        let all = pools.into_iter().flat_map(|(name, open, used)| {
+            [("used", used), ("idle", open.saturating_sub(used))].map(|(state, count)| {
+                let component = ("component", name.to_string());
+                ([component, ("state", state.to_owned())], i64::from(count))
+            })
+        });
+        let help = "Connections to the database";
+        gauges(encoder, "postgres_connections", help, None, all)
+    }
+
+    fn aws(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let calls = self.platform.aws_calls().all();
+        let all = calls.into_iter().map(|(call, count)| {
+            let status = call.status.map_or_else(|| "none".into(), |s| s.to_string());
+            let labels = [
+                ("service", call.service),
+                ("operation", call.operation),
+                ("status", status),
+            ];
+            (labels, count)
+        });
+        let help = "Calls of Amazon's services, each attempt";
+        counters(encoder, "aws_calls", help, all)
+    }
+}
+
+impl Sampled {
+    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let outboxes = || {
+            let all = self.outboxes.iter();
+            all.map(|(database, waiting)| ([("database", database.clone())], waiting))
+        };
+        let depth = outboxes().map(|(labels, waiting)| (labels, gauge(waiting.events)));
+        let help = "Events that wait for the broker, counted up to 100,000";
+        gauges(encoder, "outbox_events", help, None, depth)?;
+        let age = outboxes().map(|(labels, waiting)| (labels, waiting.oldest.as_secs_f64()));
+        let help = "Age of the oldest of them";
+        gauges(encoder, "outbox_oldest", help, Some(&Unit::Seconds), age)?;
+        let lags = self.lags.iter().map(|lag| {
+            let labels = [("group", lag.group.clone()), ("topic", lag.topic.clone())];
+            (labels, gauge(lag.events))
+        });
+        let help = "Events that a consumer group has still to handle";
+        gauges(encoder, "consumer_lag", help, None, lags)?;
+        let servers = self.servers.iter();
+        let servers = servers.map(|(name, up)| ([("server", (*name).to_owned())], i64::from(*up)));
+        let help = "Whether a server answers";
+        gauges(encoder, "server_up", help, None, servers)
+    }
+}
+
+fn gauge(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn counters<const N: usize, V: EncodeCounterValue>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    all: impl Iterator<Item = ([(&'static str, String); N], V)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (labels, value) in all {
+        let mut metric = family.encode_family(&labels)?;
+        metric.encode_counter::<NoLabelSet, V, u64>(&value, None)?;
+    }
+    Ok(())
+}
+
+fn gauges<const N: usize, V: EncodeGaugeValue>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    all: impl Iterator<Item = ([(&'static str, String); N], V)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+    for (labels, value) in all {
+        family.encode_family(&labels)?.encode_gauge(&value)?;
+    }
+    Ok(())
+}
