@@ -83,12 +83,12 @@ impl Admin {
                 .fallback(|| async { Refusal::NoSuchPath })
                 .method_not_allowed_fallback(|| async { Refusal::NoSuchMethod })
                 .layer(DefaultBodyLimit::max(MAX_UPLOAD)),
-            authenticator: Authenticator::new(Some(key)),
+            authenticator: Authenticator::with_secret(key),
         }
     }
 
-    fn operator(&self, headers: &HeaderMap) -> Result<Operator, Refusal> {
-        let claims = self.authenticator.authenticate(headers);
+    async fn operator(&self, headers: &HeaderMap) -> Result<Operator, Refusal> {
+        let claims = self.authenticator.authenticate(headers).await;
         match claims.map_err(Refusal::Denied)? {
             Some(claims) if claims.role == Role::Admin && claims.tenant.is_none() => {
                 Ok(Operator(claims.sub))
@@ -99,7 +99,7 @@ impl Admin {
 
     async fn route(&self, mut request: Request) -> Response {
         if ![DESCRIPTION, METRICS].contains(&request.uri().path()) {
-            match self.operator(request.headers()) {
+            match self.operator(request.headers()).await {
                 Ok(operator) => request.extensions_mut().insert(operator),
                 Err(refusal) => return refusal.into_response(),
             };

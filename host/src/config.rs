@@ -3,6 +3,7 @@
 
 pub mod backends;
 mod environment;
+pub mod identity;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -11,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use backends::Backends;
 use environment::Environment;
-use secrecy::{ExposeSecret, SecretString};
+use identity::Identity;
+use secrecy::SecretString;
 
 /// HS256 wants a key at least as long as its hash: RFC 7518, section 3.2.
 const SECRET_BYTES: usize = 32;
@@ -31,8 +33,8 @@ pub struct Config {
     pub compiled: PathBuf,
     /// What stands behind the capabilities.
     pub backends: Backends,
-    /// With `JWT_SECRET_KEY`; without it, development mode.
-    pub jwt_secret: Option<SecretString>,
+    /// Whose tokens are believed.
+    pub identity: Identity,
     /// `LECTERN_SECRET_NAME`, by `NAME`: what manifests may ask for.
     pub secrets: BTreeMap<String, String>,
     /// With `LECTERN_OUTBOUND_PRIVATE=1`: a granted host may have a private address.
@@ -50,7 +52,7 @@ pub enum ConfigError {
     Invalid(String, String),
     /// An open door.
     #[error(
-        "JWT_SECRET_KEY is not set: without it any client can be anybody, so the host listens on loopback only, \
+        "neither JWT_SECRET_KEY nor JWT_JWKS_URL is set: without them any client can be anybody, so the host listens on loopback only, \
          and {0} is not loopback. Set JWT_SECRET_KEY (32 bytes or more), or listen on 127.0.0.1"
     )]
     Exposed(SocketAddr),
@@ -64,11 +66,11 @@ impl Config {
         data_dir: PathBuf,
         components: Option<PathBuf>,
     ) -> Result<Self, ConfigError> {
-        let jwt_secret = configured_secret()?;
-        if jwt_secret.is_none() && !listen.ip().is_loopback() {
+        let environment = Environment::read();
+        let identity = Identity::of(configured_secret()?, &environment)?;
+        if identity.is_development() && !listen.ip().is_loopback() {
             return Err(ConfigError::Exposed(listen));
         }
-        let environment = Environment::read();
         Ok(Self {
             listen,
             admin_listen,
@@ -76,7 +78,7 @@ impl Config {
             data_dir,
             components: components.unwrap_or_else(built_components),
             backends: Backends::of(&environment)?,
-            jwt_secret,
+            identity,
             secrets: secrets(&environment),
             outbound_private: is_outbound_private(&environment),
         })
@@ -112,7 +114,7 @@ impl Config {
             components,
             compiled: data_dir.join("compiled"),
             backends: Backends::embedded(),
-            jwt_secret: None,
+            identity: Identity::default(),
             secrets: BTreeMap::new(),
             outbound_private: false,
         }
@@ -169,14 +171,7 @@ fn built_components() -> PathBuf {
 impl Config {
     /// Whether any client can be anybody.
     pub fn is_development(&self) -> bool {
-        self.jwt_secret.is_none()
-    }
-
-    /// The signing key's bytes.
-    pub fn jwt_key(&self) -> Option<&[u8]> {
-        self.jwt_secret
-            .as_ref()
-            .map(|secret| secret.expose_secret().as_bytes())
+        self.identity.is_development()
     }
 }
 

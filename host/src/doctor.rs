@@ -55,12 +55,18 @@ pub async fn examine(config: &Config) -> Report {
         }
         Err(error) => report.fault(&error.to_string()),
     }
-    let mode = if config.is_development() {
-        "development mode: JWT_SECRET_KEY is not set, requests say who they are, loopback only"
-    } else {
-        "tokens are required (JWT_SECRET_KEY is set)"
+    let identity = &config.identity;
+    let mode = match (&identity.secret, &identity.jwks_url) {
+        (None, None) => "development mode: neither JWT_SECRET_KEY nor JWT_JWKS_URL is set, requests say who they \
+             are, loopback only"
+            .to_owned(),
+        (Some(_), None) => "tokens are required (JWT_SECRET_KEY is set)".to_owned(),
+        (None, Some(url)) => format!("tokens are required, signed by a key of {url} (JWT_JWKS_URL)"),
+        (Some(_), Some(url)) => {
+            format!("tokens are required, signed by JWT_SECRET_KEY or by a key of {url} (JWT_JWKS_URL)")
+        }
     };
-    report.line("ok", mode);
+    report.line("ok", &mode);
     report
 }
 

@@ -1,6 +1,7 @@
 //! The way in: listener, identity, paths, the log line; then the router and a component.
 
 pub(crate) mod auth;
+mod jwks;
 pub(crate) mod problem;
 mod status;
 
@@ -21,8 +22,10 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 
 use self::auth::Authenticator;
+pub use self::auth::IdentityError;
 use self::problem::Problem;
 use crate::assemble::Platform;
+use crate::config::identity::Identity;
 use crate::dispatch::{DispatchError, Kind, dispatch};
 use crate::token::Claims;
 
@@ -44,11 +47,11 @@ pub struct Gateway {
 
 impl Gateway {
     /// In front of that platform.
-    pub fn new(platform: Arc<Platform>, jwt_key: Option<&[u8]>) -> Self {
-        Self {
+    pub fn new(platform: Arc<Platform>, identity: &Identity) -> Result<Self, IdentityError> {
+        Ok(Self {
             platform,
-            authenticator: Authenticator::new(jwt_key),
-        }
+            authenticator: Authenticator::new(identity)?,
+        })
     }
 
     /// One request, one response, one log line.
@@ -93,7 +96,7 @@ impl Gateway {
         let claims = match route.health {
             // Health is for probes, which have no token.
             true => None,
-            false => match self.authenticator.authenticate(request.headers()) {
+            false => match self.authenticator.authenticate(request.headers()).await {
                 Ok(claims) => claims,
                 Err(denied) => return (name, Err(Problem::Denied(denied))),
             },

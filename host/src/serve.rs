@@ -17,7 +17,7 @@ use crate::assemble::{self, StartError};
 use crate::client::Client;
 use crate::config::Config;
 use crate::dev;
-use crate::gateway::{self, Gateway};
+use crate::gateway::{self, Gateway, IdentityError};
 use crate::token::{self, Role};
 
 /// How long requests and events may take to end, together: what asked for the end (Kubernetes, 30 s)
@@ -39,6 +39,9 @@ pub enum ServeError {
     /// Operators could not be told from others.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Learners could not be told from others.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
@@ -63,13 +66,15 @@ pub async fn run(config: &Config, sources: Option<&Path>) -> Result<(), ServeErr
         );
     }
     if config.is_development() {
-        tracing::warn!("development mode: JWT_SECRET_KEY is not set, so requests say who they are");
+        tracing::warn!(
+            "development mode: neither JWT_SECRET_KEY nor JWT_JWKS_URL is set, so requests say who they are"
+        );
     }
-    let key = admin_key::obtain(config.jwt_secret.as_ref(), &config.data_dir)?;
+    let key = admin_key::obtain(config.identity.secret.as_ref(), &config.data_dir)?;
     let admin = Arc::new(Admin::new(running.platform.clone(), &key));
     tracing::info!("the admin API listens on http://{admin_address}");
     tracing::info!("listening on http://{address}");
-    let gateway = Arc::new(Gateway::new(running.platform.clone(), config.jwt_key()));
+    let gateway = Arc::new(Gateway::new(running.platform.clone(), &config.identity)?);
     let stop = CancellationToken::new();
     let watching = watch(sources, admin_address, &key);
     let operators = gateway::serve(admin_listener, admin, stop.cancelled(), DRAIN);

@@ -3,7 +3,10 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use secrecy::ExposeSecret;
 
+use super::jwks::{Jwks, Key};
+use crate::config::identity::Identity;
 use crate::token::{Claims, Role};
 
 const USER: HeaderName = HeaderName::from_static("x-lectern-user");
@@ -22,36 +25,111 @@ pub(crate) enum Denied {
     Missing,
     Expired,
     Invalid,
+    /// The provider's keys were never read.
+    Unavailable,
 }
 
+/// Why tokens cannot be checked.
+#[derive(Debug, thiserror::Error)]
+#[error("the keys at JWT_JWKS_URL cannot be asked for: {0}")]
+pub struct IdentityError(#[from] reqwest::Error);
+
 /// Checks tokens, or is development mode.
-pub(crate) struct Authenticator(Option<(DecodingKey, Validation)>);
+pub(crate) struct Authenticator {
+    secret: Option<DecodingKey>,
+    jwks: Option<Jwks>,
+    validations: [(Algorithm, Validation); 3],
+}
 
 impl Authenticator {
-    pub(crate) fn new(key: Option<&[u8]>) -> Self {
-        Self(key.map(|key| {
-            // One algorithm, whatever the token's header asks for.
-            let mut validation = Validation::new(Algorithm::HS256);
-            validation.leeway = LEEWAY_SECONDS;
-            validation.validate_nbf = true;
-            validation.validate_aud = false;
-            validation.set_required_spec_claims(&["exp", "sub"]);
-            (DecodingKey::from_secret(key), validation)
-        }))
+    /// Wants a Tokio runtime where keys are to be fetched.
+    pub(crate) fn new(identity: &Identity) -> Result<Self, IdentityError> {
+        let secret = identity.secret.as_ref();
+        let secret = secret.map(|secret| secret.expose_secret().as_bytes());
+        let jwks = identity.jwks_url.as_deref().map(Jwks::new).transpose()?;
+        let mut validation = validation();
+        if let Some(issuer) = &identity.issuer {
+            validation.set_issuer(&[issuer]);
+            validation.required_spec_claims.insert("iss".into());
+        }
+        if let Some(audience) = &identity.audience {
+            validation.set_audience(&[audience]);
+            validation.validate_aud = true;
+            validation.required_spec_claims.insert("aud".into());
+        }
+        Ok(Self {
+            secret: secret.map(DecodingKey::from_secret),
+            jwks,
+            validations: each(&validation),
+        })
+    }
+
+    /// With tokens of our own alone.
+    pub(crate) fn with_secret(key: &[u8]) -> Self {
+        Self {
+            secret: Some(DecodingKey::from_secret(key)),
+            jwks: None,
+            validations: each(&validation()),
+        }
     }
 
     /// The claims; `None` in development mode.
-    pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Result<Option<Claims>, Denied> {
-        let Some((key, validation)) = &self.0 else {
+    pub(crate) async fn authenticate(&self, headers: &HeaderMap) -> Result<Option<Claims>, Denied> {
+        if self.secret.is_none() && self.jwks.is_none() {
             return Ok(None);
-        };
+        }
         let token = bearer(headers)?;
+        let header = jsonwebtoken::decode_header(token).map_err(|_| Denied::Invalid)?;
+        // A secret is never tried as a public key, nor the reverse: the algorithm chooses, and is checked.
+        let claims = match (header.alg, &self.secret, &self.jwks) {
+            (Algorithm::HS256, Some(secret), _) => self.decode(token, header.alg, secret),
+            (Algorithm::RS256 | Algorithm::ES256, _, Some(jwks)) => {
+                let check = |key: &Key| self.decode(token, header.alg, &key.decoding);
+                jwks.with_key(header.kid.as_deref(), header.alg, check)
+                    .await
+            }
+            _ => Err(Denied::Invalid),
+        };
+        claims.map(Some)
+    }
+
+    fn decode(
+        &self,
+        token: &str,
+        algorithm: Algorithm,
+        key: &DecodingKey,
+    ) -> Result<Claims, Denied> {
+        let mut validations = self.validations.iter();
+        let (_, validation) = validations
+            .find(|(of, _)| *of == algorithm)
+            .ok_or(Denied::Invalid)?;
         match jsonwebtoken::decode::<Claims>(token, key, validation) {
-            Ok(data) if is_sound(&data.claims) => Ok(Some(data.claims)),
+            Ok(data) if is_sound(&data.claims) => Ok(data.claims),
             Err(e) if matches!(e.kind(), ErrorKind::ExpiredSignature) => Err(Denied::Expired),
             _ => Err(Denied::Invalid),
         }
     }
+}
+
+/// One algorithm each: what a token's header asks for chooses among them, and nothing else is taken.
+fn each(validation: &Validation) -> [(Algorithm, Validation); 3] {
+    [Algorithm::HS256, Algorithm::RS256, Algorithm::ES256].map(|algorithm| {
+        let algorithms = vec![algorithm];
+        let validation = Validation {
+            algorithms,
+            ..validation.clone()
+        };
+        (algorithm, validation)
+    })
+}
+
+fn validation() -> Validation {
+    let mut validation = Validation::new(Algorithm::HS256);
+    validation.leeway = LEEWAY_SECONDS;
+    validation.validate_nbf = true;
+    validation.validate_aud = false;
+    validation.set_required_spec_claims(&["exp", "sub"]);
+    validation
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, Denied> {
@@ -115,26 +193,28 @@ mod tests {
         HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap())])
     }
 
-    fn outcome(value: &str) -> Result<Option<String>, Denied> {
-        let claims = Authenticator::new(Some(KEY)).authenticate(&headers(value))?;
+    async fn outcome(value: &str) -> Result<Option<String>, Denied> {
+        let claims = Authenticator::with_secret(KEY)
+            .authenticate(&headers(value))
+            .await?;
         Ok(claims.map(|claims| claims.sub))
     }
 
-    #[test]
-    fn a_token_of_our_own_names_its_subject() {
+    #[tokio::test]
+    async fn a_token_of_our_own_names_its_subject() {
         let token = token::sign(KEY, "alice", Role::User, Duration::from_secs(60)).unwrap();
         assert_eq!(
-            outcome(&format!("Bearer {token}")),
+            outcome(&format!("Bearer {token}")).await,
             Ok(Some("alice".into()))
         );
         assert_eq!(
-            outcome(&format!("bearer {token}")),
+            outcome(&format!("bearer {token}")).await,
             Ok(Some("alice".into()))
         );
     }
 
-    #[test]
-    fn every_other_token_is_refused() {
+    #[tokio::test]
+    async fn every_other_token_is_refused() {
         let good = token::sign(KEY, "alice", Role::User, Duration::from_secs(60)).unwrap();
         let other = token::sign(&[1; 32], "alice", Role::User, Duration::from_secs(60)).unwrap();
         // {"alg":"none"}.{"sub":"alice","exp":9999999999}.
@@ -148,30 +228,40 @@ mod tests {
             &"x".repeat(9_000),
         ] {
             assert_eq!(
-                outcome(&format!("Bearer {bad}")),
+                outcome(&format!("Bearer {bad}")).await,
                 Err(Denied::Invalid),
                 "{bad:.40}"
             );
         }
-        assert_eq!(outcome(&format!("Basic {good}")), Err(Denied::Invalid));
         assert_eq!(
-            Authenticator::new(Some(KEY))
+            outcome(&format!("Basic {good}")).await,
+            Err(Denied::Invalid)
+        );
+        assert_eq!(
+            Authenticator::with_secret(KEY)
                 .authenticate(&HeaderMap::new())
+                .await
                 .unwrap_err(),
             Denied::Missing
         );
         let nobody = token::sign(KEY, "", Role::User, Duration::from_secs(60)).unwrap();
-        assert_eq!(outcome(&format!("Bearer {nobody}")), Err(Denied::Invalid));
+        assert_eq!(
+            outcome(&format!("Bearer {nobody}")).await,
+            Err(Denied::Invalid)
+        );
     }
 
-    #[test]
-    fn an_expired_token_is_told_from_a_bad_one() {
+    #[tokio::test]
+    async fn an_expired_token_is_told_from_a_bad_one() {
         let old = Claims {
             exp: 2,
             ..Claims::new("alice", Role::User, Duration::ZERO)
         };
         let token = token::encode(KEY, &old).unwrap();
-        assert_eq!(outcome(&format!("Bearer {token}")), Err(Denied::Expired));
+        assert_eq!(
+            outcome(&format!("Bearer {token}")).await,
+            Err(Denied::Expired)
+        );
     }
 
     #[test]

@@ -90,6 +90,11 @@ impl Problem {
                 "UNAUTHENTICATED",
                 "the token is not valid",
             ),
+            Self::Denied(Denied::Unavailable) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "IDENTITY_UNAVAILABLE",
+                "the keys that tokens are checked with cannot be had now",
+            ),
             Self::Draining => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "SERVICE_DRAINING",

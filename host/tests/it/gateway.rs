@@ -13,7 +13,7 @@ const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 async fn with_tokens(components: &str) -> TestHost {
     TestHost::with(components, |config| {
-        config.jwt_secret = Some(KEY.to_owned().into())
+        config.identity.secret = Some(KEY.to_owned().into())
     })
     .await
 }

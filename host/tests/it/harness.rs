@@ -126,7 +126,7 @@ impl TestHost {
         let listener = TcpListener::bind(config.listen).await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let running = assemble::assemble(&config).await.unwrap();
-        let gateway = Arc::new(Gateway::new(running.platform.clone(), config.jwt_key()));
+        let gateway = Arc::new(Gateway::new(running.platform.clone(), &config.identity).unwrap());
         let operators = TcpListener::bind(config.admin_listen).await.unwrap();
         let admin = format!("http://{}", operators.local_addr().unwrap());
         let api = Arc::new(Admin::new(running.platform.clone(), ADMIN_KEY));

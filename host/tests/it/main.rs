@@ -14,6 +14,7 @@ mod engines;
 mod faults;
 mod gateway;
 mod harness;
+mod identity;
 mod learner;
 mod metrics;
 mod model;

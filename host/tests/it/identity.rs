@@ -1,0 +1,199 @@
+//! Tokens of an identity provider, whose keys come by their URL and change.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use host::gateway;
+use host::token::{self, Claims, Role};
+use jsonwebtoken::jwk::{Jwk, JwkSet};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use p256::ecdsa::SigningKey;
+use p256::pkcs8::EncodePrivateKey;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, TestHost};
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+const ISSUER: &str = "https://id.example";
+
+/// An identity provider: what it answers can be changed.
+struct Provider {
+    url: String,
+    keys: Arc<Mutex<Value>>,
+}
+
+impl Provider {
+    async fn start(keys: &[&Signer]) -> Self {
+        let keys = Arc::new(Mutex::new(set(keys)));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/jwks", listener.local_addr().unwrap());
+        let served = Arc::new(Served(keys.clone()));
+        let ever = std::future::pending();
+        tokio::spawn(gateway::serve(listener, served, ever, Duration::ZERO));
+        Self { url, keys }
+    }
+
+    fn has(&self, keys: &[&Signer]) {
+        *self.keys.lock().unwrap() = set(keys);
+    }
+}
+
+struct Served(Arc<Mutex<Value>>);
+
+impl gateway::Answer for Served {
+    async fn answer(&self, _: Request) -> Response {
+        axum::Json(self.0.lock().unwrap().clone()).into_response()
+    }
+}
+
+fn set(keys: &[&Signer]) -> Value {
+    let keys = keys.iter().map(|signer| signer.jwk.clone()).collect();
+    serde_json::to_value(JwkSet { keys }).unwrap()
+}
+
+struct Signer {
+    key: EncodingKey,
+    jwk: Jwk,
+}
+
+impl Signer {
+    fn new(id: &str, seed: u8) -> Self {
+        let secret = SigningKey::from_slice(&[seed; 32]).unwrap();
+        let der = secret.to_pkcs8_der().unwrap();
+        let key = EncodingKey::from_ec_der(der.as_bytes());
+        let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).unwrap();
+        jwk.common.key_id = Some(id.to_owned());
+        Self { key, jwk }
+    }
+
+    fn sign(&self, claims: &Value) -> String {
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid.clone_from(&self.jwk.common.key_id);
+        jsonwebtoken::encode(&header, claims, &self.key).unwrap()
+    }
+}
+
+fn claims(user: &str) -> Value {
+    json!({ "sub": user, "iss": ISSUER, "aud": ["lectern", "other"], "exp": 9_999_999_999_u64 })
+}
+
+async fn host(provider: &Provider) -> TestHost {
+    let url = provider.url.clone();
+    TestHost::with("components", |config| {
+        config.identity.secret = Some(SECRET.to_owned().into());
+        config.identity.jwks_url = Some(url);
+        config.identity.issuer = Some(ISSUER.into());
+        config.identity.audience = Some("lectern".into());
+    })
+    .await
+}
+
+async fn ask(host: &TestHost, token: &str) -> Answer {
+    let request = host.request(Method::GET, "/documents");
+    host.send(request.header("authorization", format!("Bearer {token}")))
+        .await
+}
+
+#[tokio::test]
+async fn a_provider_s_token_names_its_subject_until_its_key_is_gone() {
+    let (first, second) = (Signer::new("1", 1), Signer::new("2", 2));
+    let provider = Provider::start(&[&first]).await;
+    let host = host(&provider).await;
+    assert_eq!(ask(&host, &first.sign(&claims("alice"))).await.status, 200);
+    // A new key is found when a token names it; the old one is no longer taken.
+    provider.has(&[&second]);
+    assert_eq!(ask(&host, &second.sign(&claims("alice"))).await.status, 200);
+    let old = ask(&host, &first.sign(&claims("alice"))).await;
+    assert_eq!(old.code(), (401, "UNAUTHENTICATED"));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn tokens_of_others_for_others_or_against_the_algorithm_are_refused() {
+    let (known, stranger) = (Signer::new("1", 1), Signer::new("1", 9));
+    let provider = Provider::start(&[&known]).await;
+    let host = host(&provider).await;
+    let with = |name: &str, value: Value| {
+        let mut claims = claims("alice");
+        claims[name] = value;
+        known.sign(&claims)
+    };
+    let without = |name: &str| {
+        let mut claims = claims("alice");
+        claims.as_object_mut().unwrap().remove(name);
+        known.sign(&claims)
+    };
+    // The public key as a secret: the classic confusion.
+    let public = serde_json::to_vec(&known.jwk).unwrap();
+    let confused = token::sign(&public, "alice", Role::Admin, Duration::from_secs(60)).unwrap();
+    for bad in [
+        stranger.sign(&claims("alice")),
+        with("aud", json!("other")),
+        with("iss", json!("https://evil.example")),
+        with("nbf", json!(9_999_999_998_u64)),
+        with("tenant", json!("")),
+        with("sub", json!("")),
+        without("aud"),
+        without("iss"),
+        without("exp"),
+        confused,
+    ] {
+        let answer = ask(&host, &bad).await;
+        assert_eq!(answer.code(), (401, "UNAUTHENTICATED"), "{bad}");
+    }
+    let late = ask(&host, &with("exp", json!(1))).await;
+    assert_eq!(late.code(), (401, "TOKEN_EXPIRED"));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_sees_nothing_of_another_and_its_administrator_is_no_operator() {
+    let host = TestHost::with("components", |config| {
+        config.identity.secret = Some(SECRET.to_owned().into());
+    })
+    .await;
+    let token = |tenant: Option<&str>, role| {
+        let claims = Claims {
+            tenant: tenant.map(ToOwned::to_owned),
+            ..Claims::new("alice", role, Duration::from_secs(60))
+        };
+        let token = token::encode(SECRET.as_bytes(), &claims).unwrap();
+        format!("Bearer {token}")
+    };
+    let send = |method: Method, path: &str, bearer: &str, body: Option<Value>| {
+        let request = host.request(method, path).header("authorization", bearer);
+        host.send(match body {
+            Some(body) => request.json(&body),
+            None => request,
+        })
+    };
+    let (north, south) = (
+        token(Some("north"), Role::User),
+        token(Some("south"), Role::User),
+    );
+    let question = json!({ "message": "What is a cell?" });
+    let asked = send(Method::POST, "/chat", &north, Some(question))
+        .await
+        .ok();
+    let session = asked["session_id"].as_str().unwrap();
+    let history = format!("/chat/history/{session}");
+    assert_eq!(send(Method::GET, &history, &north, None).await.status, 200);
+    for stranger in [
+        south,
+        token(None, Role::User),
+        token(None, Role::Admin),
+        token(Some("south"), Role::Admin),
+    ] {
+        let seen = send(Method::GET, &history, &stranger, None).await;
+        assert_eq!(seen.code(), (404, "SESSION_NOT_FOUND"));
+    }
+    let their_own = token(Some("north"), Role::Admin);
+    assert_eq!(
+        send(Method::GET, &history, &their_own, None).await.status,
+        200
+    );
+    host.stop().await;
+}
