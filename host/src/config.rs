@@ -7,7 +7,7 @@ pub mod identity;
 
 use std::collections::BTreeMap;
 use std::env;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use backends::Backends;
@@ -25,6 +25,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the admin API listens.
     pub admin_listen: SocketAddr,
+    /// Where single services listen too, by name.
+    pub service_ports: Vec<(String, SocketAddr)>,
     /// Where the host keeps what it keeps.
     pub data_dir: PathBuf,
     /// Where the components and their manifests lie.
@@ -74,6 +76,7 @@ impl Config {
         Ok(Self {
             listen,
             admin_listen,
+            service_ports: vec![],
             compiled: data_dir.join("compiled"),
             data_dir,
             components: components.unwrap_or_else(built_components),
@@ -83,6 +86,15 @@ impl Config {
             outbound_private: is_outbound_private(&environment),
         })
     }
+}
+
+/// The contract's ports, on that address.
+pub fn service_ports(address: IpAddr) -> Vec<(String, SocketAddr)> {
+    let services = ["chat", "documents", "quiz", "stt", "tts"].into_iter();
+    services
+        .zip(5_000..)
+        .map(|(name, port)| (name.to_owned(), SocketAddr::new(address, port)))
+        .collect()
 }
 
 /// `LECTERN_OUTBOUND_PRIVATE`.
@@ -110,6 +122,7 @@ impl Config {
         Self {
             listen: anywhere,
             admin_listen: anywhere,
+            service_ports: vec![],
             data_dir: data_dir.to_owned(),
             components,
             compiled: data_dir.join("compiled"),

@@ -55,14 +55,19 @@ impl Gateway {
     }
 
     /// One request, one response, one log line.
-    pub async fn answer(&self, mut request: Request) -> Response {
+    pub async fn answer(&self, request: Request) -> Response {
+        self.answer_as(None, request).await
+    }
+
+    /// `only`: of that component alone.
+    async fn answer_as(&self, only: Option<&str>, mut request: Request) -> Response {
         let id = request_id(&request);
         if let Ok(value) = HeaderValue::from_str(&id) {
             request.headers_mut().insert(REQUEST_ID, value);
         }
         trace(request.headers_mut());
         let line = Line::begin(&request);
-        let (service, answer) = self.route(request).await;
+        let (service, answer) = self.route(only, request).await;
         if let Err(Problem::Dispatch(DispatchError::Call(error))) = &answer {
             tracing::warn!(service, "no answer: {error} request_id={id}");
         }
@@ -76,20 +81,29 @@ impl Gateway {
         response
     }
 
-    async fn route(&self, mut request: Request) -> (String, Result<Response, Problem>) {
+    async fn route(
+        &self,
+        only: Option<&str>,
+        mut request: Request,
+    ) -> (String, Result<Response, Problem>) {
         let host = "lectern".to_owned();
         let path = request.uri().path();
         if !path_is_fine(request.uri()) {
             return (host, Err(Problem::InvalidPath));
         }
         match path {
+            _ if only.is_some() => {}
             "/health" | "/health/ready" => return (host, Ok(status::ready(&self.platform).await)),
             "/health/live" => return (host, Ok(status::live())),
             "/capabilities" => return (host, Ok(status::capabilities(&self.platform))),
             _ => {}
         }
         let table = self.platform.live().table();
-        let Some(route) = table.find(path) else {
+        let found = match only {
+            None => table.find(path),
+            Some(only) => table.find_of(only, path),
+        };
+        let Some(route) = found else {
             return (host, Err(Problem::NotFound));
         };
         let name = route.service.name.to_string();
@@ -255,6 +269,21 @@ pub trait Answer: Send + Sync + 'static {
 impl Answer for Gateway {
     async fn answer(&self, request: Request) -> Response {
         self.answer(request).await
+    }
+}
+
+/// The gateway as one service alone sees it, on a port of its own: as a client of the Python services
+/// knows it, with the service's health at `/health`.
+pub struct Port {
+    /// What stands behind.
+    pub gateway: Arc<Gateway>,
+    /// The component's name.
+    pub service: String,
+}
+
+impl Answer for Port {
+    async fn answer(&self, request: Request) -> Response {
+        self.gateway.answer_as(Some(&self.service), request).await
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use capability::ComponentName;
 use clap::{Parser, Subcommand};
-use host::config::{Config, configured_secret};
+use host::config::{Config, configured_secret, service_ports};
 use host::operate::{self, Failed, Operation};
 use host::single::{self, Single};
 use host::template::{self, Flavour};
@@ -86,7 +86,7 @@ fn address(text: &str, default: &str) -> Result<SocketAddr, std::net::AddrParseE
 
 #[derive(clap::Args)]
 struct Place {
-    /// Where to listen; loopback only unless JWT_SECRET_KEY is set.
+    /// Where to listen; loopback only unless JWT_SECRET_KEY or JWT_JWKS_URL is set.
     #[arg(long, env = "LECTERN_LISTEN", default_value = GATEWAY, value_parser = |text: &str| address(text, GATEWAY))]
     listen: SocketAddr,
     /// Where the admin API listens.
@@ -98,6 +98,9 @@ struct Place {
     /// Where the built components lie; beside the program when not given.
     #[arg(long, env = "LECTERN_COMPONENTS")]
     components: Option<PathBuf>,
+    /// Listens on 5000 to 5004 too, each for one service alone: chat, documents, quiz, stt, tts.
+    #[arg(long, env = "LECTERN_SERVICE_PORTS", value_parser = clap::builder::FalseyValueParser::new())]
+    service_ports: bool,
 }
 
 fn main() -> ExitCode {
@@ -229,7 +232,11 @@ impl Place {
             self.data_dir = DATA_DIR.into();
         }
         let components = self.components.filter(|path| !path.as_os_str().is_empty());
-        Config::load(self.listen, self.admin_listen, self.data_dir, components)
-            .map_err(|e| e.to_string())
+        let loaded = Config::load(self.listen, self.admin_listen, self.data_dir, components);
+        let mut config = loaded.map_err(|e| e.to_string())?;
+        if self.service_ports {
+            config.service_ports = service_ports(self.listen.ip());
+        }
+        Ok(config)
     }
 }

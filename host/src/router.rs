@@ -167,6 +167,17 @@ impl RouteTable {
         })
     }
 
+    /// The same for that component alone, whose health is at `/health` too.
+    pub fn find_of(&self, name: &str, path: &str) -> Option<Route<'_>> {
+        if path == "/health" {
+            let service = self.service(name)?;
+            let health = true;
+            return Some(Route { service, health });
+        }
+        let found = self.find(path);
+        found.filter(|route| route.service.name.as_str() == name)
+    }
+
     /// The component of that name.
     pub fn service(&self, name: &str) -> Option<&Arc<Service>> {
         self.services

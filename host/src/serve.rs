@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
@@ -17,7 +18,7 @@ use crate::assemble::{self, StartError};
 use crate::client::Client;
 use crate::config::Config;
 use crate::dev;
-use crate::gateway::{self, Gateway, IdentityError};
+use crate::gateway::{self, Gateway, IdentityError, Port};
 use crate::token::{self, Role};
 
 /// How long requests and events may take to end, together: what asked for the end (Kubernetes, 30 s)
@@ -49,11 +50,20 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     bound.map_err(|source| ServeError::Listen(address, source))
 }
 
+fn shown(listener: &TcpListener) -> String {
+    let address = listener.local_addr();
+    address.map_or_else(|e| e.to_string(), |address| address.to_string())
+}
+
 /// Runs until SIGTERM or SIGINT; with `sources`, the workspace is watched and what changes swapped in.
 pub async fn run(config: &Config, sources: Option<&Path>) -> Result<(), ServeError> {
     // First, so that a second host fails before it touches anything.
     let listener = listen(config.listen).await?;
     let admin_listener = listen(config.admin_listen).await?;
+    let mut ports = Vec::new();
+    for (service, address) in &config.service_ports {
+        ports.push((service.clone(), listen(*address).await?));
+    }
     let address = listener.local_addr().unwrap_or(config.listen);
     let admin_address = admin_listener.local_addr().unwrap_or(config.admin_listen);
     let running = assemble::assemble(config).await?;
@@ -80,11 +90,20 @@ pub async fn run(config: &Config, sources: Option<&Path>) -> Result<(), ServeErr
     let operators = gateway::serve(admin_listener, admin, stop.cancelled(), DRAIN);
     let learners = async {
         let asked = Cell::new(None);
+        let leave = CancellationToken::new();
         let interrupted = async {
             interrupted().await;
             asked.set(Some(Instant::now() + DRAIN));
+            leave.cancel();
         };
-        gateway::serve(listener, gateway, interrupted, DRAIN).await;
+        let ports = ports.into_iter().map(|(service, listener)| {
+            tracing::info!("{service} alone listens on http://{}", shown(&listener));
+            let gateway = gateway.clone();
+            let port = Arc::new(Port { gateway, service });
+            gateway::serve(listener, port, leave.cancelled(), DRAIN)
+        });
+        let all = gateway::serve(listener, gateway.clone(), interrupted, DRAIN);
+        tokio::join!(all, join_all(ports));
         stop.cancel();
         asked.get().unwrap_or_else(Instant::now)
     };

@@ -200,3 +200,29 @@ async fn raw(address: &str, request: &str) -> String {
     stream.read_to_end(&mut answer).await.unwrap();
     String::from_utf8_lossy(&answer).into_owned()
 }
+
+#[tokio::test]
+async fn a_service_s_own_port_is_that_service_alone() {
+    let host = TestHost::start().await;
+    let port = host.port("quiz").await;
+    let health = reqwest::get(format!("{port}/health")).await.unwrap();
+    assert_eq!(health.status(), 200);
+    let health: serde_json::Value = health.json().await.unwrap();
+    assert_eq!(
+        (&health["service"], &health["status"]),
+        (&json!("quiz"), &json!("healthy"))
+    );
+    for (path, status) in [
+        ("/quiz/history", 200),
+        ("/quiz/health", 200),
+        ("/chat/sessions", 404),
+        ("/chat/health", 404),
+        ("/health/ready", 404),
+        ("/capabilities", 404),
+        ("/quiz/../chat/sessions", 404),
+    ] {
+        let answer = reqwest::get(format!("{port}{path}")).await.unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+    }
+    host.stop().await;
+}

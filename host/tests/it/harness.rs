@@ -8,7 +8,7 @@ use host::admin::Admin;
 use host::assemble::{self, Running};
 use host::client::Client;
 use host::config::Config;
-use host::gateway::{self, Gateway};
+use host::gateway::{self, Gateway, Port};
 use host::token::{self, Role};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, Response};
@@ -27,6 +27,7 @@ pub(crate) const ADMIN_KEY: &[u8] = b"the tests' operators sign with this";
 
 pub(crate) struct TestHost {
     pub(crate) base: String,
+    gateway: Arc<Gateway>,
     folder: TempDir,
     client: reqwest::Client,
     running: Running,
@@ -132,14 +133,16 @@ impl TestHost {
         let api = Arc::new(Admin::new(running.platform.clone(), ADMIN_KEY));
         let stop = CancellationToken::new();
         let stopped = stop.clone();
+        let served = gateway.clone();
         let serving = tokio::spawn(async move {
             tokio::join!(
                 gateway::serve(operators, api, stopped.cancelled(), PATIENCE),
-                gateway::serve(listener, gateway, stopped.cancelled(), PATIENCE),
+                gateway::serve(listener, served, stopped.cancelled(), PATIENCE),
             );
         });
         Self {
             base,
+            gateway,
             folder,
             client: reqwest::Client::new(),
             running,
@@ -147,6 +150,17 @@ impl TestHost {
             stop,
             serving,
         }
+    }
+
+    /// Another port, for that service alone; answers its address.
+    pub(crate) async fn port(&self, service: &str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (gateway, service) = (self.gateway.clone(), service.to_owned());
+        let port = Arc::new(Port { gateway, service });
+        let stopped = self.stop.clone().cancelled_owned();
+        tokio::spawn(gateway::serve(listener, port, stopped, PATIENCE));
+        base
     }
 
     pub(crate) async fn stop(self) {
