@@ -1,5 +1,8 @@
 //! The documents that a service knows from events: whose they are, how far they are, and their
 //! passages. Wants the tables `shelf` and `passages` (see the service's migrations).
+//!
+//! Events of different topics have no order among them, not even of one document: whichever comes first
+//! makes the row, and each writes what it alone knows.
 
 use corpus::{Document, Passage};
 use serde::Deserialize;
@@ -77,7 +80,7 @@ pub async fn uploaded(event: &Event) -> Result<(), Disposition> {
     } = payload(event)?;
     postgres::execute(
         "insert into shelf (document_id, tenant, user_id, filename, status) values ($1, $2, $3, $4, 'processing') \
-         on conflict (document_id) do nothing",
+         on conflict (document_id) do update set filename = excluded.filename where shelf.status <> 'deleted'",
         params![document_id, tenant, user_id, filename],
     )
     .await?;
@@ -115,8 +118,8 @@ async fn store(
     let stored = postgres::execute_in(
         tx,
         "insert into shelf (document_id, tenant, user_id, filename, status, code) values ($1, $2, $3, $4, $5, $6) \
-         on conflict (document_id) do update set status = excluded.status, code = excluded.code \
-         where shelf.status <> 'deleted'",
+         on conflict (document_id) do update set filename = excluded.filename, status = excluded.status, \
+         code = excluded.code where shelf.status <> 'deleted'",
         params![
             &document.document_id,
             &document.tenant,
@@ -186,12 +189,21 @@ pub async fn noted(event: &Event) -> Result<(), Disposition> {
     #[derive(Deserialize)]
     struct Noted {
         document_id: String,
+        #[serde(default)]
+        tenant: String,
+        user_id: String,
         terms: Value,
     }
-    let noted: Noted = payload(event)?;
+    let Noted {
+        document_id,
+        tenant,
+        user_id,
+        terms,
+    } = payload(event)?;
     postgres::execute(
-        "update shelf set terms = $2 where document_id = $1 and status <> 'deleted'",
-        params![noted.document_id, noted.terms],
+        "insert into shelf (document_id, tenant, user_id, filename, status, terms) values ($1, $2, $3, '', 'processing', $4) \
+         on conflict (document_id) do update set terms = excluded.terms where shelf.status <> 'deleted'",
+        params![document_id, tenant, user_id, terms],
     )
     .await?;
     Ok(())

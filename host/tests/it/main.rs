@@ -19,6 +19,7 @@ mod learner;
 mod metrics;
 mod model;
 mod neighbours;
+mod order;
 mod others;
 mod process;
 mod rollout;
