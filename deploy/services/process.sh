@@ -57,8 +57,8 @@ await() {
             tell "$name" "has died"
             return 1
         fi
-        if [ $((SECONDS - began)) -ge 60 ]; then
-            tell "$name" "has not answered for 60 s"
+        if [ $((SECONDS - began)) -ge 120 ]; then
+            tell "$name" "has not answered for 120 s"
             return 1
         fi
         sleep 0.1

@@ -1,5 +1,6 @@
 //! The real program as a process of its own, which tests kill; and what its database says of effects.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -36,12 +37,10 @@ pub(crate) async fn start(folder: &Path, failpoints: &str, variables: &[(String,
         if let Some((_, base)) = line.split_once(" listening on ") {
             let base = base.to_owned();
             let log = folder.join("host.log");
+            let mut log = std::fs::File::create(log).unwrap();
             tokio::spawn(async move {
-                let mut all = String::new();
                 while let Ok(Some(line)) = lines.next_line().await {
-                    all.push_str(&line);
-                    all.push('\n');
-                    let _ = tokio::fs::write(&log, &all).await;
+                    let _ = writeln!(log, "{line}");
                 }
             });
             return Host { child, base };
