@@ -11,7 +11,8 @@ BIN=$ROOT/.lectern/bin
 RUN=$ROOT/.lectern/services
 ENV_FILE=$ROOT/.lectern/services.env
 
-# Not the standard ports: somebody's own servers may have those.
+# Not the standard ports: somebody's own servers may have those. Below 32768: above, Linux lends ports to
+# outgoing connections, and a server that was killed may find its own taken.
 POSTGRES_PORT=${LECTERN_POSTGRES_PORT:-25432}
 REDIS_PORT=${LECTERN_REDIS_PORT:-26379}
 KAFKA_PORT=${LECTERN_KAFKA_PORT:-29092} # and the three after it: controller, behind the proxy, the proxy
