@@ -3,8 +3,12 @@
 //! The domain is plain Rust, tested natively; [`component`] binds it to the sandbox.
 
 pub mod citation;
+pub mod draft;
+pub mod export;
 pub mod prompt;
 pub mod request;
+pub mod title;
+pub mod tokens;
 
 #[cfg(target_family = "wasm")]
 mod component;

@@ -1,18 +1,21 @@
 //! An answer made of the document's own sentences.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::definitions::defined;
 use crate::document::{Passage, count};
+use crate::forms::shares_part;
 use crate::prose::{ends, is_contents};
 use crate::search::Index;
 use crate::sentence::{Sentence, sentences, unwrap_lines};
-use crate::terms::{fold, is_cjk};
+use crate::terms::{Tokenizer, fold, is_cjk};
 
 /// A sentence of the document. `start` and `end` are offsets in Unicode scalar values into the
 /// document's text, end exclusive; `text` is exactly that slice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quote {
+    /// The document's place among those asked.
+    pub document: usize,
     /// The page's number.
     pub page: u32,
     /// Of its first character.
@@ -36,6 +39,8 @@ struct Wanted {
 
 /// A quote and what of the question it has.
 struct Ranked {
+    /// Higher comes first.
+    order: f32,
     quote: Quote,
     /// How many of the words.
     words: usize,
@@ -46,7 +51,7 @@ struct Ranked {
 }
 
 /// Passages that are looked at.
-const PASSAGES: usize = 8;
+pub const PASSAGES: usize = 8;
 /// Sentences of an answer at most.
 const SENTENCES: usize = 3;
 /// Share of the question's words, by weight, that a sentence must have. Below it the document does
@@ -57,56 +62,97 @@ const THRESHOLD: f32 = 0.34;
 const WORDS: usize = 2;
 /// What an operator weighs, about as much as a rare word.
 const SYMBOL: f32 = 4.0;
-/// Words that ask, and say nothing of what for.
+/// Words that ask, and say nothing of what for; of the languages whose stop words are our own.
 const ASKING: &[&str] = &[
-    "explain", "describe", "define", "tell", "please", "exactly", "work", "works", "happen",
-    "happens", "happened", "mean", "does",
+    "explain",
+    "describe",
+    "define",
+    "tell",
+    "please",
+    "exactly",
+    "work",
+    "works",
+    "happen",
+    "happens",
+    "happened",
+    "mean",
+    "does",
+    "warum",
+    "weshalb",
+    "wann",
+    "wozu",
+    "wofür",
+    "woraus",
+    "wodurch",
+    "worin",
+    "heißt",
+    "bedeutet",
+    "erkläre",
+    "beschreibe",
+    "nenne",
+    "pourquoi",
+    "quand",
+    "quel",
+    "quelle",
+    "quels",
+    "quelles",
+    "comment",
+    "combien",
+    "explique",
+    "cuál",
+    "cuándo",
+    "dónde",
+    "cómo",
+    "quién",
+    "explica",
+    "significa",
 ];
 /// A further sentence must be so close to the best.
 const CLOSE: f32 = 0.75;
 
-/// The one to three sentences that answer best, in the document's order; `None` where the document
-/// does not speak of the question.
-pub fn answer(question: &str, passages: &[Passage]) -> Option<Vec<Quote>> {
-    let index = Index::new(passages, question);
-    let hits = index.search(PASSAGES);
-    let places: Vec<usize> = hits.iter().map(|hit| hit.passage).collect();
-    let wanted = Wanted::new(question, &index);
-    let best = ranked(&wanted, passages, &places, &index);
-    let best: Vec<Quote> = best
-        .into_iter()
-        .filter(|ranked| wanted.is_met(ranked))
-        .map(|ranked| ranked.quote)
-        .collect();
-    let top = best.first()?.score;
-    let mut said = HashSet::new();
-    let mut chosen: Vec<Quote> = best
-        .into_iter()
-        .take_while(|quote| quote.score >= top * CLOSE)
-        .filter(|quote| said.insert(fold(&unwrap_lines(&quote.text))))
-        .take(SENTENCES)
-        .collect();
-    chosen.sort_by_key(|quote| quote.start);
-    Some(chosen)
+/// A passage, and which of the documents it is of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown {
+    /// The document's place among those asked.
+    pub document: usize,
+    /// The passage.
+    pub passage: Passage,
 }
 
-/// The sentences of these passages that support the claim best, at most `limit`, best first.
-pub fn support(claim: &str, passages: &[Passage], limit: usize) -> Vec<Quote> {
-    let index = Index::new(passages, claim);
-    let places: Vec<usize> = (0..passages.len()).collect();
-    let best = ranked(&Wanted::new(claim, &index), passages, &places, &index);
-    best.into_iter()
-        .map(|ranked| ranked.quote)
-        .take(limit)
-        .collect()
+/// The one to three sentences of one document that answer best, in its order; `None` where it does
+/// not speak of the question.
+pub fn answer(question: &str, passages: &[Passage]) -> Option<Vec<Quote>> {
+    let index = Index::new(passages, question);
+    let found = index.search(PASSAGES).into_iter().filter_map(|hit| {
+        let mut all = passages.iter();
+        let passage = all.find(|passage| passage.ordinal == hit.passage)?.clone();
+        Some(Shown {
+            document: 0,
+            passage,
+        })
+    });
+    answer_among(question, &index, &found.collect::<Vec<_>>())
+}
+
+/// The same from passages that the index has found, best first, of any of its documents.
+pub fn answer_among(question: &str, index: &Index, found: &[Shown]) -> Option<Vec<Quote>> {
+    let mut best: Vec<Quote> = ranked(question, found, index);
+    let top = best.first()?.score;
+    let mut said = HashSet::new();
+    best.retain(|quote| {
+        quote.score >= top * CLOSE && said.insert(fold(&unwrap_lines(&quote.text)))
+    });
+    best.truncate(SENTENCES);
+    best.sort_by_key(|quote| (quote.document, quote.start));
+    Some(best)
 }
 
 impl Wanted {
-    fn new(question: &str, index: &Index) -> Self {
-        let all: HashSet<String> = index.tokenizer().tokens(question).into_iter().collect();
+    fn new(question: &str, index: &Index, tokenizer: &Tokenizer) -> Self {
+        let all: HashSet<String> = tokenizer.tokens(question).into_iter().collect();
         let asking: HashSet<String> = ASKING
             .iter()
-            .map(|word| index.tokenizer().stem(word))
+            .flat_map(|word| tokenizer.tokens(word))
             .filter(|stem| stem != "mean" || !question.contains("meaning"))
             .collect();
         let tells = |token: &&String| !asking.contains(*token) && !asks_in_cjk(token);
@@ -138,9 +184,13 @@ impl Wanted {
     }
 
     /// How many of the words stand in the sentence, and their share by weight.
-    fn covered(&self, sentence: &str, index: &Index) -> (usize, f32) {
-        let tokens: HashSet<String> = index.tokenizer().tokens(sentence).into_iter().collect();
-        let common: Vec<&String> = self.tokens.intersection(&tokens).collect();
+    fn covered(&self, sentence: &str, index: &Index, tokenizer: &Tokenizer) -> (usize, f32) {
+        let said: HashSet<String> = tokenizer.tokens(sentence).into_iter().collect();
+        let stands = |token: &&String| {
+            said.contains(*token)
+                || tokenizer.compounds() && said.iter().any(|said| shares_part(token, said))
+        };
+        let common: Vec<&String> = self.tokens.iter().filter(stands).collect();
         let symbols = self
             .symbols
             .iter()
@@ -184,44 +234,55 @@ fn has_symbol(sentence: &str, symbol: &str) -> bool {
     })
 }
 
-/// The sentences that share words with the question, best first. A line of contents is none.
-fn ranked(wanted: &Wanted, passages: &[Passage], places: &[usize], index: &Index) -> Vec<Ranked> {
-    let mut found: Vec<(f32, Ranked)> = Vec::new();
-    let mut seen = HashSet::new();
-    for (rank, passage) in places
-        .iter()
-        .enumerate()
-        .filter_map(|(rank, &at)| Some((rank, passages.get(at)?)))
-    {
-        let in_passage = wanted.covered(&passage.text, index).0 == wanted.count();
-        for sentence in sentences(&passage.text) {
-            let (words, share) = wanted.covered(sentence.text, index);
-            let tells = sentence.text.contains(char::is_alphabetic);
-            if words == 0 || !tells || is_contents(sentence.text) {
-                continue;
-            }
-            let score = share * shape(&sentence) - rank as f32 * 0.005;
-            let mut quote = quote(passage, &sentence, score.min(1.0));
+/// The sentences that speak of the question, best first.
+fn ranked(question: &str, found: &[Shown], index: &Index) -> Vec<Quote> {
+    let mut wanted: HashMap<usize, Wanted> = HashMap::new();
+    let (mut all, mut seen) = (Vec::new(), HashSet::new());
+    for (rank, shown) in found.iter().enumerate() {
+        let Some(tokenizer) = index.tokenizer(shown.document) else {
+            continue;
+        };
+        let wanted = wanted
+            .entry(shown.document)
+            .or_insert_with(|| Wanted::new(question, index, tokenizer));
+        for ranked in in_passage(wanted, shown, rank, index, tokenizer) {
             // Overlapping passages share sentences.
-            if score > 0.05 && seen.insert(quote.start) {
-                let order = score + closeness(&sentence, wanted, index);
-                quote.score = score.clamp(0.0, 1.0);
-                found.push((
-                    order,
-                    Ranked {
-                        quote,
-                        words,
-                        share,
-                        in_passage,
-                    },
-                ));
+            if seen.insert((shown.document, ranked.quote.start)) && wanted.is_met(&ranked) {
+                all.push(ranked);
             }
         }
     }
-    found.sort_by(|(a, one), (b, other)| {
-        b.total_cmp(a).then(one.quote.start.cmp(&other.quote.start))
-    });
-    found.into_iter().map(|(_, ranked)| ranked).collect()
+    let place = |ranked: &Ranked| (ranked.quote.document, ranked.quote.start);
+    all.sort_by(|a, b| b.order.total_cmp(&a.order).then(place(a).cmp(&place(b))));
+    all.into_iter().map(|ranked| ranked.quote).collect()
+}
+
+/// The sentences of a passage that share words with the question. A line of contents is none.
+fn in_passage(
+    wanted: &Wanted,
+    shown: &Shown,
+    rank: usize,
+    index: &Index,
+    tokenizer: &Tokenizer,
+) -> Vec<Ranked> {
+    let passage = &shown.passage;
+    let in_passage = wanted.covered(&passage.text, index, tokenizer).0 == wanted.count();
+    let mut found = Vec::new();
+    for sentence in sentences(&passage.text) {
+        let (words, share) = wanted.covered(sentence.text, index, tokenizer);
+        let tells = sentence.text.contains(char::is_alphabetic);
+        let score = share * shape(&sentence) - rank as f32 * 0.005;
+        if words > 0 && tells && score > 0.05 && !is_contents(sentence.text) {
+            found.push(Ranked {
+                order: score + closeness(&sentence, wanted, tokenizer),
+                quote: quote(shown, &sentence, score.clamp(0.0, 1.0)),
+                words,
+                share,
+                in_passage,
+            });
+        }
+    }
+    found
 }
 
 /// A fragment, a heading, a question or a monster counts less.
@@ -241,11 +302,11 @@ fn shape(sentence: &Sentence<'_>) -> f32 {
 
 /// Among those that say as much, what defines the thing asked for comes first, then what begins
 /// with it.
-fn closeness(sentence: &Sentence<'_>, wanted: &Wanted, index: &Index) -> f32 {
+fn closeness(sentence: &Sentence<'_>, wanted: &Wanted, tokenizer: &Tokenizer) -> f32 {
     let tokens_of =
-        |text: &str| -> HashSet<String> { index.tokenizer().tokens(text).into_iter().collect() };
+        |text: &str| -> HashSet<String> { tokenizer.tokens(text).into_iter().collect() };
     let text = unwrap_lines(sentence.text);
-    let term = defined(&text, index.tokenizer());
+    let term = defined(&text, tokenizer);
     if term.is_some_and(|term| tokens_of(&term) == wanted.tokens) {
         return 0.3;
     }
@@ -255,9 +316,12 @@ fn closeness(sentence: &Sentence<'_>, wanted: &Wanted, index: &Index) -> f32 {
     0.1 * begins as f32 / wanted.tokens.len().max(1) as f32
 }
 
-fn quote(passage: &Passage, sentence: &Sentence<'_>, score: f32) -> Quote {
+/// A sentence of a passage, and where it stands.
+pub(crate) fn quote(shown: &Shown, sentence: &Sentence<'_>, score: f32) -> Quote {
+    let passage = &shown.passage;
     let start = passage.start + count(&passage.text[..sentence.offset]);
     Quote {
+        document: shown.document,
         page: passage.page,
         start,
         end: start + count(sentence.text),
@@ -355,7 +419,6 @@ mod tests {
             quotes.iter().any(|quote| quote.text.contains("keeps")),
             "{quotes:?}"
         );
-        assert!(support(contents, &passages(contents), 3).is_empty());
     }
 
     #[test]
@@ -372,14 +435,14 @@ mod tests {
     fn a_definition_comes_before_a_mention() {
         let text = "A list may hold a vector. Every vector has a length and every vector has a mode. \
                     A vector is an ordered collection of values of one mode. The vector was sold.";
-        let index = Index::new(&passages(text), "What is a vector?");
-        let wanted = Wanted::new("What is a vector?", &index);
-        let best = ranked(&wanted, &passages(text), &[0], &index);
-        assert!(
-            best[0].quote.text.starts_with("A vector is"),
-            "{}",
-            best[0].quote.text
-        );
+        let passages = passages(text);
+        let question = "What is a vector?";
+        let shown = Shown {
+            document: 0,
+            passage: passages[0].clone(),
+        };
+        let best = ranked(question, &[shown], &Index::new(&passages, question));
+        assert!(best[0].text.starts_with("A vector is"), "{}", best[0].text);
     }
 
     #[test]
@@ -394,13 +457,7 @@ mod tests {
         let document = document();
         let text: Vec<char> = document.text().chars().collect();
         let quotes = answer("What does the cell membrane do?", &document.passages()).unwrap();
-        let supported = support(
-            "The steam engine drove factories and mills",
-            &document.passages(),
-            3,
-        );
-        assert!(!supported.is_empty());
-        for quote in quotes.iter().chain(&supported) {
+        for quote in &quotes {
             let slice: String = text[quote.start as usize..quote.end as usize]
                 .iter()
                 .collect();

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::sentence::sentences;
+use crate::terms::is_cjk;
 
 /// Between two pages in a document's whole text.
 pub const PAGE_BREAK: &str = "\n\n";
@@ -92,10 +93,16 @@ fn passages_of(page: &Page, page_start: u32, passages: &mut Vec<Passage>) {
     }
 }
 
+/// Two characters of Chinese, Japanese or Korean count as a word: there are no spaces to count.
+fn words_in(sentence: &str) -> usize {
+    let cjk = sentence.chars().filter(|&c| is_cjk(c)).count();
+    sentence.split_whitespace().count() + cjk / 2
+}
+
 fn window_end(found: &[crate::sentence::Sentence<'_>], from: usize) -> usize {
     let mut words = 0;
     for (at, sentence) in found.iter().enumerate().skip(from) {
-        words += sentence.text.split_whitespace().count();
+        words += words_in(sentence.text);
         // The overlap alone is no window: a long sentence after it comes along.
         if words >= PASSAGE_WORDS && at > from {
             return at;

@@ -8,6 +8,8 @@ pub mod answer;
 pub mod definitions;
 pub mod document;
 mod evenly;
+pub mod forms;
+pub mod ground;
 pub mod notes;
 pub mod prose;
 pub mod rank;

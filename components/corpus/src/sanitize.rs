@@ -1,5 +1,6 @@
 //! What a language model wrote, made fit to be shown: a client may render it as Markdown, and a
-//! document may have told the model what to write.
+//! document may have told the model what to write. Works on pieces as they come: what may be the
+//! beginning of something is held back until it is known.
 
 /// Characters that show nothing and can carry or reorder text.
 pub fn is_hidden(c: char) -> bool {
@@ -7,53 +8,239 @@ pub fn is_hidden(c: char) -> bool {
         || matches!(
             c,
             '\u{AD}'
+                | '\u{34F}'
+                | '\u{61C}'
+                | '\u{115F}'
+                | '\u{1160}'
+                | '\u{180E}'
                 | '\u{200B}'
                 | '\u{200E}'
                 | '\u{200F}'
                 | '\u{202A}'..='\u{202E}'
-                | '\u{2060}'..='\u{2069}'
+                | '\u{2060}'..='\u{206F}'
                 | '\u{FEFF}'
+                | '\u{FFF9}'..='\u{FFFB}'
                 | '\u{E0000}'..='\u{E007F}'
+                | '\u{E0100}'..='\u{E01EF}'
         )
 }
 
-/// The text without what could fetch, run or hide something: an image is its description, a tag is
-/// its letters, a character that shows nothing is gone.
+/// The text without characters that show nothing.
+pub fn visible(text: &str) -> String {
+    text.chars().filter(|&c| !is_hidden(c)).collect()
+}
+
+/// The text without what could fetch, run, lead away or hide something: an image is its description, a
+/// link is its words, a tag is its letters, a character that shows nothing is gone.
 pub fn sanitize(text: &str) -> String {
-    // First, so that none stands inside what is looked for.
-    let visible: String = text.chars().filter(|&c| !is_hidden(c)).collect();
-    let mut clean = String::with_capacity(visible.len());
-    let mut rest = visible.as_str();
-    while let Some(c) = rest.chars().next() {
-        if let Some((description, after)) = image(rest) {
-            push(description, &mut clean);
-            rest = after;
-            continue;
-        }
-        rest = &rest[c.len_utf8()..];
-        if c == '<' && rest.starts_with(|next: char| next.is_alphabetic() || "/!?".contains(next)) {
-            clean.push_str("&lt;");
-        } else {
-            push(c.encode_utf8(&mut [0; 4]), &mut clean);
-        }
-    }
-    clean.trim().to_owned()
+    let mut filter = Filter::new(0);
+    let mut clean = filter.push(text);
+    clean.push_str(&filter.end());
+    clean
 }
 
-/// The description of an image that the text begins with, and what follows the image.
-fn image(text: &str) -> Option<(&str, &str)> {
-    let (description, after) = text.strip_prefix("![")?.split_once(']')?;
-    let (_, after) = after.strip_prefix('(')?.split_once(')')?;
-    // A description within a description is another image, or markup.
-    (!description.contains(['[', '<'])).then_some((description, after))
+/// Bytes that are held back for a bracket to close; then it is none.
+const LONGEST: usize = 2_000;
+/// What a client makes a link of without any brackets.
+const SCHEMES: &[&str] = &["https://", "http://", "ftp://", "www.", "mailto:", "xmpp:"];
+
+/// [`sanitize`] for text that comes in pieces, which also takes out a model's marks: `[1]` names the
+/// first of the passages that it was shown.
+pub struct Filter {
+    shown: usize,
+    named: Vec<usize>,
+    /// Not decided yet.
+    held: String,
+    /// Space that is dropped where a mark or the end follows.
+    space: String,
+    /// The last character that was let through.
+    last: Option<char>,
 }
 
-/// Any other `![` is parted, whatever has brought the two together.
-fn push(piece: &str, clean: &mut String) {
-    if piece.starts_with('[') && clean.ends_with('!') {
-        clean.push(' ');
+/// What the held text begins with.
+enum Head {
+    /// So many bytes are let through as this.
+    Text(usize, String),
+    /// So many bytes name passages.
+    Mark(usize, Vec<usize>),
+    /// More has to come.
+    Open,
+}
+
+impl Filter {
+    /// For an answer whose writer was shown so many passages.
+    pub fn new(shown: usize) -> Self {
+        Self {
+            shown,
+            named: vec![],
+            held: String::new(),
+            space: String::new(),
+            last: None,
+        }
     }
-    clean.push_str(piece);
+
+    /// Takes the next piece; answers what is decided.
+    pub fn push(&mut self, piece: &str) -> String {
+        // First, so that none stands inside what is looked for.
+        self.held.extend(piece.chars().filter(|&c| !is_hidden(c)));
+        self.decide(false)
+    }
+
+    /// The rest.
+    pub fn end(&mut self) -> String {
+        self.decide(true)
+    }
+
+    /// The passages that were named so far, from 0, each once.
+    pub fn named(&self) -> Vec<usize> {
+        let mut named = self.named.clone();
+        named.sort_unstable();
+        named.dedup();
+        named
+    }
+
+    fn decide(&mut self, ended: bool) -> String {
+        let held = std::mem::take(&mut self.held);
+        let (mut clean, mut rest) = (String::new(), held.as_str());
+        while !rest.is_empty() {
+            match self.head(rest, ended) {
+                Head::Text(size, text) => {
+                    self.let_through(&text, &mut clean);
+                    rest = &rest[size..];
+                }
+                Head::Mark(size, named) => {
+                    self.named.extend(named);
+                    self.space.clear();
+                    rest = &rest[size..];
+                }
+                Head::Open => break,
+            }
+        }
+        self.held = rest.to_owned();
+        clean
+    }
+
+    fn head(&self, text: &str, ended: bool) -> Head {
+        let mut characters = text.chars();
+        let (first, next) = (characters.next(), characters.next());
+        match (first, next) {
+            (Some('[' | '!' | '<'), None) if !ended => Head::Open,
+            (Some('!'), Some('[')) => self.bracket(text, 1, ended),
+            (Some('['), _) => self.bracket(text, 0, ended),
+            (Some('<'), Some(c)) if c.is_alphabetic() || "/!?".contains(c) => {
+                Head::Text(1, "&lt;".into())
+            }
+            (Some(c), _) => self
+                .address(text, ended)
+                .unwrap_or_else(|| Head::Text(c.len_utf8(), c.into())),
+            (None, _) => Head::Open,
+        }
+    }
+
+    /// A bracket behind `skip` bytes: an image, a link, a mark, or itself.
+    fn bracket(&self, text: &str, skip: usize, ended: bool) -> Head {
+        let itself = || Head::Text(skip + 1, text[..=skip].to_owned());
+        let inside = &text[skip + 1..];
+        let wait = |more: bool| more && !ended && text.len() < LONGEST;
+        let Some(close) = inside.find([']', '[']) else {
+            return if wait(true) { Head::Open } else { itself() };
+        };
+        let (inside, after) = inside.split_at(close);
+        let Some(after) = after.strip_prefix(']') else {
+            return itself();
+        };
+        let size = text.len() - after.len();
+        if after.is_empty() && wait(true) {
+            return Head::Open;
+        }
+        if let Some(target) = after.strip_prefix('(') {
+            return match within(target, ')') {
+                Some(target) if skip == 1 || leads_away(target) => {
+                    Head::Text(size + target.len() + 2, unlinked(inside))
+                }
+                Some(_) => itself(),
+                None if wait(true) => Head::Open,
+                None => itself(),
+            };
+        }
+        let numbers: Option<Vec<usize>> =
+            inside.split(',').map(|n| n.trim().parse().ok()).collect();
+        match numbers {
+            Some(numbers)
+                if skip == 0 && numbers.iter().all(|&n| (1..=self.shown).contains(&n)) =>
+            {
+                Head::Mark(size, numbers.iter().map(|n| n - 1).collect())
+            }
+            _ => itself(),
+        }
+    }
+
+    /// An address that a client would make a link of: its beginning goes.
+    fn address(&self, text: &str, ended: bool) -> Option<Head> {
+        if self.last_is_letter() {
+            return None;
+        }
+        let begins = |scheme: &&&str| {
+            text.get(..scheme.len())
+                .is_some_and(|head| head.eq_ignore_ascii_case(scheme))
+        };
+        if let Some(scheme) = SCHEMES.iter().find(begins) {
+            return Some(Head::Text(scheme.len(), String::new()));
+        }
+        let may_begin = |scheme: &&str| {
+            text.len() < scheme.len()
+                && scheme
+                    .get(..text.len())
+                    .is_some_and(|head| head.eq_ignore_ascii_case(text))
+        };
+        (!ended && SCHEMES.iter().any(may_begin)).then_some(Head::Open)
+    }
+
+    fn last_is_letter(&self) -> bool {
+        self.space.is_empty() && self.last.is_some_and(char::is_alphanumeric)
+    }
+
+    /// What would be an image or a link together is parted, whatever has brought it together.
+    fn let_through(&mut self, text: &str, clean: &mut String) {
+        for c in text.chars() {
+            if c.is_whitespace() {
+                if self.last.is_some() {
+                    self.space.push(c);
+                }
+                continue;
+            }
+            let linked = matches!(
+                (self.last, c),
+                (Some('!'), '[') | (Some(']'), '(' | '[' | ':')
+            );
+            if linked && self.space.is_empty() {
+                clean.push(' ');
+            }
+            clean.push_str(&self.space);
+            self.space.clear();
+            clean.push(c);
+            self.last = Some(c);
+        }
+    }
+}
+
+/// What stands before that character, which is not far.
+fn within(text: &str, end: char) -> Option<&str> {
+    let mut near = text.char_indices().take(LONGEST);
+    near.find(|&(_, c)| c == end).map(|(at, _)| &text[..at])
+}
+
+/// Whether a link's target is an address, rather than the argument in `f[0](x)`.
+fn leads_away(target: &str) -> bool {
+    target.contains([':', '/', '.', '#', '?', '%'])
+}
+
+/// A link's or an image's words, which may hold an address of their own.
+fn unlinked(words: &str) -> String {
+    if words.is_empty() {
+        return String::new();
+    }
+    sanitize(words)
 }
 
 #[cfg(test)]
@@ -61,25 +248,109 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_is_its_description() {
-        assert_eq!(
-            sanitize("See ![x](http://evil/?q=1) here!\n"),
-            "See x here!"
-        );
-        for hostile in [
-            "![x][ref]",
-            "!![](u)[y](http://evil)",
-            "!\u{200B}[x](http://evil)",
-            "![![x](http://evil)](http://evil)",
-            "![a\n](http://evil)",
-            "![",
+    fn an_image_is_its_description_and_a_link_its_words() {
+        for (written, shown) in [
+            ("See ![x](http://evil/?q=1) here!\n", "See x here!"),
+            ("See [the page](http://evil/?q=1).", "See the page."),
+            ("[a](javascript:alert(1))", "a)"),
+            ("a [b] (c) and f[0](x)", "a [b] (c) and f[0] (x)"),
+            (
+                "At https://evil.test/?q=1 or WWW.evil.test.",
+                "At evil.test/?q=1 or evil.test.",
+            ),
+            ("<https://evil.test>", "&lt;evil.test>"),
+            ("[x]: http://evil\n[x][x]", "[x] : evil\n[x] [x]"),
+            ("[[a](http://b)](http://evil)", "[a] (evil)"),
         ] {
-            assert!(
-                !sanitize(hostile).contains("!["),
-                "{hostile}: {}",
-                sanitize(hostile)
-            );
+            assert_eq!(sanitize(written), shown);
         }
+    }
+
+    const HOSTILE: &[&str] = &[
+        "![x][ref]",
+        "!![](u)[y](http://evil)",
+        "!\u{200B}[x](http://evil)",
+        "![![x](http://evil)](http://evil)",
+        "![a\n](http://evil)",
+        "![",
+        "![a](b)(http://evil)",
+        "[a]\u{E0001}(http://evil)",
+        "[a](b)[c](http://evil)",
+        "[![x](http://evil)](http://evil)",
+        "a[1](http://evil)",
+        "hthttp://tp://evil",
+        "wwwww..evil",
+        "<im<img src=x>g>",
+    ];
+
+    #[test]
+    fn nothing_hostile_comes_through_whole() {
+        for hostile in HOSTILE {
+            let clean = sanitize(hostile);
+            for mark in ["![", "](", "][", "]:", "<i"] {
+                assert!(!clean.contains(mark), "{hostile}: {clean}");
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_make_the_same_as_the_whole() {
+        let plain = [
+            "Cells divide [2]. They grow [1, 2] [2]. \n\n Yes ",
+            "an array[0] of x < y and <b>bold</b> at http://a.b/c",
+            "ü[ü] [9] [] [a] [",
+            "![x](http://evil/?q=1) [y](z.html) httpx www",
+        ];
+        for text in plain.iter().chain(HOSTILE) {
+            let mut whole = Filter::new(3);
+            let mut expected = whole.push(text);
+            expected.push_str(&whole.end());
+            for size in 1..5 {
+                let mut filter = Filter::new(3);
+                let characters: Vec<char> = text.chars().collect();
+                let mut clean = String::new();
+                for piece in characters.chunks(size) {
+                    clean.push_str(&filter.push(&piece.iter().collect::<String>()));
+                }
+                clean.push_str(&filter.end());
+                assert_eq!(
+                    (&clean, filter.named()),
+                    (&expected, whole.named()),
+                    "{text} by {size}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn marks_are_taken_out_and_counted_once() {
+        let mut filter = Filter::new(3);
+        let text = filter.push("Cells divide [2]. They grow [1, 2] [2].");
+        assert_eq!(text + &filter.end(), "Cells divide. They grow.");
+        assert_eq!(filter.named(), [0, 1]);
+    }
+
+    #[test]
+    fn what_is_no_mark_stays() {
+        for text in [
+            "an array[0] of x",
+            "[9] is not shown",
+            "open [1",
+            "[a] [",
+            "ü[ü]",
+            "[]",
+        ] {
+            let mut filter = Filter::new(3);
+            assert_eq!(filter.push(text) + &filter.end(), text);
+            assert!(filter.named().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_bracket_that_never_closes_holds_back_no_more_than_that() {
+        let mut filter = Filter::new(3);
+        let long = format!("[{}", "x".repeat(LONGEST));
+        assert_eq!(filter.push(&long), long);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use whatlang::Lang;
 
 use crate::document::Document;
+use crate::forms::{bare, without_elision};
 use crate::sentence::sentences;
 use crate::stop_words;
 
@@ -17,6 +18,7 @@ const SAMPLE: usize = 4_000;
 
 /// Turns text into words of one form: NFKC, folded, stemmed, without stop words.
 pub struct Tokenizer {
+    language: Option<Lang>,
     stemmer: Option<Stemmer>,
     stop_words: HashSet<&'static str>,
 }
@@ -28,15 +30,44 @@ impl Tokenizer {
         let language = whatlang::detect(&sample)
             .filter(whatlang::Info::is_reliable)
             .map(|info| info.lang());
+        Self::new(language)
+    }
+
+    /// As [`Tokenizer::language`] names it; without one as for a text whose language cannot be told.
+    pub fn of(language: &str) -> Self {
+        Self::new(Lang::from_code(language))
+    }
+
+    /// ISO 639-3, empty where it cannot be told.
+    pub fn language(&self) -> &'static str {
+        self.language.map_or("", |language| language.code())
+    }
+
+    /// Whether the language writes compounds as one word.
+    pub fn compounds(&self) -> bool {
+        use Lang::{Dan, Deu, Fin, Hun, Nld, Nob, Swe};
+        matches!(self.language, Some(Dan | Deu | Fin | Hun | Nld | Nob | Swe))
+    }
+
+    fn elides(&self) -> bool {
+        matches!(self.language, Some(Lang::Fra | Lang::Ita | Lang::Cat))
+    }
+
+    fn new(language: Option<Lang>) -> Self {
         let stop_words: &[_] = match language {
             Some(Lang::Deu) => stop_words::GERMAN,
+            Some(Lang::Eng) => stop_words::ENGLISH,
             Some(Lang::Fra) => stop_words::FRENCH,
             Some(Lang::Spa) => stop_words::SPANISH,
-            _ => stop_words::ENGLISH,
+            Some(other) => two_letters(other)
+                .and_then(::stop_words::lookup)
+                .unwrap_or_default(),
+            None => stop_words::ENGLISH,
         };
         // A short English text is often taken for something else; English is the likelier guess.
         let stemmer = algorithm(language.unwrap_or(Lang::Eng)).map(Stemmer::create);
         Self {
+            language,
             stemmer,
             stop_words: stop_words.iter().copied().collect(),
         }
@@ -51,8 +82,13 @@ impl Tokenizer {
             if word.chars().any(is_cjk) {
                 continue;
             }
+            let word = if self.elides() {
+                without_elision(word)
+            } else {
+                word
+            };
             if !self.stop_words.contains(word) {
-                tokens.push(self.stem(word));
+                tokens.push(bare(self.stem(word)));
             }
         }
         pairs(&folded, &mut tokens);
@@ -116,6 +152,38 @@ fn algorithm(language: Lang) -> Option<Algorithm> {
         Lang::Swe => Algorithm::Swedish,
         Lang::Tam => Algorithm::Tamil,
         Lang::Tur => Algorithm::Turkish,
+        _ => return None,
+    })
+}
+
+/// ISO 639-1, of the languages that have a list of stop words and are likely here.
+fn two_letters(language: Lang) -> Option<&'static str> {
+    Some(match language {
+        Lang::Ara => "ar",
+        Lang::Bul => "bg",
+        Lang::Cat => "ca",
+        Lang::Ces => "cs",
+        Lang::Dan => "da",
+        Lang::Ell => "el",
+        Lang::Fin => "fi",
+        Lang::Heb => "he",
+        Lang::Hin => "hi",
+        Lang::Hrv => "hr",
+        Lang::Hun => "hu",
+        Lang::Ind => "id",
+        Lang::Ita => "it",
+        Lang::Nld => "nl",
+        Lang::Nob => "no",
+        Lang::Pes => "fa",
+        Lang::Pol => "pl",
+        Lang::Por => "pt",
+        Lang::Ron => "ro",
+        Lang::Rus => "ru",
+        Lang::Swe => "sv",
+        Lang::Tur => "tr",
+        Lang::Ukr => "uk",
+        Lang::Urd => "ur",
+        Lang::Vie => "vi",
         _ => return None,
     })
 }
