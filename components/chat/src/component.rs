@@ -1,19 +1,37 @@
 //! The binding: HTTP and events in, capabilities out.
 
 mod answer;
+mod forget;
+mod history;
 mod http;
+mod library;
+mod listener;
+mod sessions;
 mod store;
+mod turn;
 
-use guest::events::{Disposition, Event};
+use guest::events::{Disposition, Event, payload};
 use guest::shelf;
+use serde::Deserialize;
 
 async fn handle(event: Event) -> Result<(), Disposition> {
     match event.topic.as_str() {
         "document.uploaded" => shelf::uploaded(&event).await,
-        "document.processed" => shelf::processed(&event).await,
-        "document.deleted" => shelf::deleted(&event, async |_, _| Ok(())).await,
+        "document.processed" => processed(&event).await,
+        "document.deleted" => forget::deleted(&event).await,
         other => Err(Disposition::Reject(format!("nothing is known of {other}"))),
     }
+}
+
+/// Shelves the document and makes its index. When it is told twice, the index is made twice.
+async fn processed(event: &Event) -> Result<(), Disposition> {
+    #[derive(Deserialize)]
+    struct Processed {
+        document_id: String,
+    }
+    let Processed { document_id } = payload(event)?;
+    shelf::processed(event).await?;
+    Ok(library::build(&document_id).await?)
 }
 
 guest::serve!(http::router);

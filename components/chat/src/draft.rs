@@ -91,7 +91,7 @@ impl Draft {
         let grounded = self
             .ground
             .is_some()
-            .then(|| !self.quotes.is_empty() && self.unsupported == 0);
+            .then_some(!self.quotes.is_empty() && self.unsupported == 0);
         if self.quotes.is_empty() {
             self.quotes = whole;
         }

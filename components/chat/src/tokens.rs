@@ -9,13 +9,22 @@ const LETTERS: usize = 2;
 
 /// No more tokens than this, as the tokenizers of OpenAI's models count; few texts have more than half.
 pub fn at_most(text: &str) -> usize {
-    let (mut tokens, mut word) = (0, 0usize);
+    let (mut tokens, mut word, mut before) = (0, 0usize, ' ');
     for c in text.chars() {
-        if c.is_ascii_alphabetic() {
+        // A capital within a word begins another, as in base64.
+        let begins = c.is_ascii_uppercase() && before.is_ascii_lowercase();
+        // A space is taken with the word behind it, and with nothing else.
+        let alone = before == ' ' && !c.is_alphabetic();
+        before = c;
+        if c.is_ascii_alphabetic() && !begins {
             word += 1;
             continue;
         }
-        tokens += std::mem::take(&mut word).div_ceil(LETTERS) + of(c);
+        if begins {
+            tokens += std::mem::replace(&mut word, 1).div_ceil(LETTERS);
+            continue;
+        }
+        tokens += std::mem::take(&mut word).div_ceil(LETTERS) + of(c) + usize::from(alone);
     }
     tokens + word.div_ceil(LETTERS)
 }
@@ -23,7 +32,6 @@ pub fn at_most(text: &str) -> usize {
 /// A character that is no ASCII letter.
 fn of(c: char) -> usize {
     match c {
-        // Taken with the word behind it.
         ' ' => 0,
         _ if c.is_ascii() => 1,
         // Latin, Greek and Cyrillic: never two tokens.

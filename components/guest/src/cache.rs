@@ -13,22 +13,36 @@ pub struct Away;
 
 /// What is kept under that key, where it can be read.
 pub async fn get<T: DeserializeOwned>(key: &str) -> Result<Option<T>, Away> {
-    match wit::get(key.to_owned()).await {
-        Ok(found) => Ok(found.and_then(|found| serde_json::from_slice(&found).ok())),
-        Err(error) => {
-            told(&error);
-            Err(Away)
-        }
-    }
+    let found = get_bytes(key).await?;
+    Ok(found.and_then(|found| serde_json::from_slice(&found).ok()))
+}
+
+/// The same as it was put in.
+pub async fn get_bytes(key: &str) -> Result<Option<Vec<u8>>, Away> {
+    wit::get(key.to_owned()).await.map_err(|error| {
+        told(&error);
+        Away
+    })
 }
 
 /// Keeps it, where that can be done.
 pub async fn set<T: Serialize>(key: &str, value: &T, ttl: Duration) {
-    let Ok(value) = serde_json::to_vec(value) else {
-        return;
-    };
+    if let Ok(value) = serde_json::to_vec(value) {
+        set_bytes(key, value, ttl).await;
+    }
+}
+
+/// The same as it is.
+pub async fn set_bytes(key: &str, value: Vec<u8>, ttl: Duration) {
     let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
     if let Err(error) = wit::set(key.to_owned(), value, ttl).await {
+        told(&error);
+    }
+}
+
+/// Forgets it, where that can be done.
+pub async fn forget(key: &str) {
+    if let Err(error) = wit::delete(key.to_owned()).await {
         told(&error);
     }
 }

@@ -12,6 +12,7 @@ thread_local! {
 }
 
 /// What a task is about.
+#[derive(Clone)]
 pub struct Subject {
     /// `request_id=…` or `event=…`, at the end of its lines.
     mark: String,
@@ -39,6 +40,11 @@ impl Subject {
 /// The trace context of the task that is polled now.
 pub fn trace() -> Option<String> {
     SUBJECT.with_borrow(|subject| subject.trace.clone())
+}
+
+/// What the task that is polled now is about: for one that it starts, see [`about`].
+pub fn subject() -> Subject {
+    SUBJECT.with_borrow(Clone::clone)
 }
 
 /// Something an operator should know.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::events::{Disposition, Event, payload};
 use crate::identity::Owner;
-use crate::postgres::{self, Transaction};
+use crate::postgres::{self, Row, Transaction};
 use crate::{Problem, blobs, events, params};
 
 /// Who publishes documents, and owns the blobs with their text.
@@ -280,15 +280,38 @@ pub async fn read(document_id: &str) -> Result<Vec<Passage>, Problem> {
         )
         .await?;
         let fetched = rows.len();
-        all.extend(rows.into_iter().map(|mut row| Passage {
-            ordinal: row.count(0),
-            page: row.count(1),
-            start: row.count(2),
-            end: row.count(3),
-            text: row.text(4),
-        }));
+        all.extend(rows.into_iter().map(passage));
         if fetched < PAGE as usize {
             return Ok(all);
         }
     }
+}
+
+fn passage(mut row: Row) -> Passage {
+    Passage {
+        ordinal: row.count(0),
+        page: row.count(1),
+        start: row.count(2),
+        end: row.count(3),
+        text: row.text(4),
+    }
+}
+
+/// These passages, by document and ordinal, where they are there; in the documents' order.
+pub async fn read_some(wanted: &[(String, u32)]) -> Result<Vec<(String, Passage)>, Problem> {
+    let places: Vec<Value> = wanted
+        .iter()
+        .map(|(document, ordinal)| json!({ "document_id": document, "ordinal": ordinal }))
+        .collect();
+    let rows = postgres::fetch(
+        "select p.ordinal, p.page, p.starts_at, p.ends_at, p.body, p.document_id \
+         from jsonb_to_recordset($1::jsonb) as w(document_id text, ordinal integer) \
+         join passages p using (document_id, ordinal) order by p.document_id, p.ordinal",
+        params![json!(places)],
+    );
+    let read = rows.await?.into_iter().map(|mut row| {
+        let document = row.text(5);
+        (document, passage(row))
+    });
+    Ok(read.collect())
 }

@@ -8,6 +8,8 @@
 
 mod backends;
 mod bad_input;
+mod chat;
+mod chat_sessions;
 mod crash;
 mod deploy;
 mod engines;
@@ -24,6 +26,7 @@ mod others;
 mod process;
 mod rollout;
 mod sandbox;
+mod scripted;
 #[path = "../../crates/backend/tests/it/services.rs"]
 mod services;
 mod swap;

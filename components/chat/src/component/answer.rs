@@ -1,24 +1,33 @@
 //! From a question to an answer: passages, then the model where there is one, else quotes alone.
 
-use corpus::search::Index;
-use corpus::{Document, Page, Passage};
+use corpus::answer::{Shown, answer_among};
+use corpus::search::{Index, Searched};
+use corpus::{Document, Page};
+use futures::future::{Either, select};
 use guest::identity::User;
 use guest::uuid::Uuid;
 use guest::{Problem, llm, log, shelf};
+use serde_json::json;
 
-use crate::citation::{self, Citation};
-use crate::prompt::{self, Said, Speaker};
+use super::library::{self, Found};
+use super::listener::Listener;
+use crate::citation::{self, Citation, Source};
+use crate::draft::{Draft, Written};
+use crate::prompt::{self, Prompt, Said, Speaker};
 use crate::request::Request;
 
-/// Passages that a model is shown.
-const SHOWN: usize = 6;
+/// Tokens that the model takes together with its answer, where the manifest's `config.LLM_WINDOW` does
+/// not say: what the smallest models of today have.
+const WINDOW: usize = 8_192;
+/// Of those the answer's, as the manifest's `llm.max_tokens`.
+const ANSWER: usize = 2_000;
 
-/// What the question is about.
-pub(super) struct Source {
-    /// `None` for a text that came with the question.
-    document_id: Option<String>,
-    name: String,
-    passages: Vec<Passage>,
+/// A question with what it is about.
+pub(super) struct Asked {
+    question: String,
+    pub(super) sources: Vec<Source>,
+    found: Option<Found>,
+    only_documents: bool,
 }
 
 /// An answer, and what it rests on.
@@ -26,152 +35,266 @@ pub(super) struct Answer {
     pub(super) text: String,
     pub(super) engine: String,
     pub(super) citations: Vec<Citation>,
+    /// Why it ended: `stop`, `length`, `filtered`, `not_found`, `error`, `cancelled`.
+    pub(super) finish: &'static str,
+    pub(super) grounded: Option<bool>,
 }
 
-/// Finds the document, or takes the text that came along; `None` where the question names neither.
-pub(super) async fn source(request: &Request, user: &User) -> Result<Option<Source>, Problem> {
-    let Some(context) = &request.document_context else {
-        return Ok(None);
-    };
-    if let Some(id) = context.document_id.as_deref().filter(|id| !id.is_empty()) {
-        let shelved = shelf::find(id, &user.into()).await?;
-        let passages = shelf::read(id).await?;
-        return Ok(Some(Source {
-            document_id: Some(id.to_owned()),
-            name: shelved.filename,
-            passages,
-        }));
+impl Answer {
+    /// Whether it was broken off.
+    pub(super) fn partial(&self) -> bool {
+        matches!(self.finish, "error" | "cancelled")
     }
-    let text = context
-        .relevant_text
-        .as_deref()
-        .filter(|text| !text.trim().is_empty());
-    Ok(text.map(|text| {
-        let document = Document {
-            pages: vec![Page {
-                number: 1,
-                text: text.to_owned(),
-            }],
-        };
-        Source {
-            document_id: None,
-            name: "given text".into(),
-            passages: document.passages(),
-        }
-    }))
 }
 
-/// Answers by the model where there is one and it answers, else from the document alone.
-pub(super) async fn answer(
-    question: &str,
-    said: &[Said],
-    source: &Option<Source>,
-) -> Result<Answer, Problem> {
-    let shown = source
-        .as_ref()
-        .map(|source| best(question, &source.passages))
-        .unwrap_or_default();
-    match by_model(question, said, source, &shown).await {
-        Ok(answer) => Ok(answer),
+/// Finds the documents, or takes the text that came along.
+pub(super) async fn find(request: &Request, user: &User) -> Result<Asked, Problem> {
+    let (question, documents) = (request.message.clone(), request.documents());
+    let (mut sources, mut found) = (vec![], None);
+    for id in &documents {
+        sources.push(Source {
+            id: Some(id.clone()),
+            name: shelf::find(id, &user.into()).await?.filename,
+        });
+    }
+    if !documents.is_empty() {
+        found = Some(library::search(&documents, &question).await?);
+    } else if let Some(text) = request.text() {
+        sources.push(Source {
+            id: None,
+            name: "given text".into(),
+        });
+        found = Some(in_text(text, &question));
+    }
+    Ok(Asked {
+        question,
+        sources,
+        found,
+        only_documents: request.only_documents(),
+    })
+}
+
+fn in_text(text: &str, question: &str) -> Found {
+    let pages = vec![Page {
+        number: 1,
+        text: text.to_owned(),
+    }];
+    let passages = Document { pages }.passages();
+    let index = Index::over(vec![Searched::of(&passages, question)]);
+    library::choose(index, &passages)
+}
+
+/// Answers by the model where there is one and it answers, else from the documents alone.
+pub(super) async fn answer(asked: &Asked, said: &[Said], listener: &mut Listener) -> Answer {
+    let nonce = Uuid::new_v4().simple().to_string();
+    match by_model(asked, said, &nonce, listener).await {
+        Ok(answer) => answer,
         Err(error) => {
             if !matches!(error, llm::Error::NotConfigured) {
                 log::warn(&format!(
                     "the language model gave no answer ({error}); it is quoted"
                 ));
             }
-            Ok(quoted(question, source))
+            quoted(asked, listener).await
         }
     }
 }
 
-/// The passages that speak of the question, and their neighbours where there is room, in the
-/// document's order.
-fn best(question: &str, passages: &[Passage]) -> Vec<Passage> {
-    let hits = Index::new(passages, question).search(SHOWN / 2);
-    let mut chosen: Vec<usize> = Vec::new();
-    for at in hits
-        .iter()
-        .map(|hit| hit.passage)
-        .chain(hits.iter().map(|hit| hit.passage + 1))
-    {
-        if at < passages.len() && !chosen.contains(&at) && chosen.len() < SHOWN {
-            chosen.push(at);
-        }
-    }
-    chosen.sort_unstable();
-    chosen.into_iter().map(|at| passages[at].clone()).collect()
-}
-
+/// An error where nothing has been said yet; else an answer that is broken off.
 async fn by_model(
-    question: &str,
+    asked: &Asked,
     said: &[Said],
-    source: &Option<Source>,
-    shown: &[Passage],
+    nonce: &str,
+    listener: &mut Listener,
 ) -> Result<Answer, llm::Error> {
-    let nonce = Uuid::new_v4().simple().to_string();
-    let mut messages = vec![message(llm::Role::System, prompt::system(shown, &nonce))];
-    messages.extend(prompt::history(said).iter().map(|said| {
-        let role = if said.by == Speaker::User {
-            llm::Role::User
-        } else {
-            llm::Role::Assistant
+    let passages: &[Shown] = asked.found.as_ref().map_or(&[], |found| &found.around);
+    let shown = (asked.sources.as_slice(), passages);
+    let prompt = prompt::fit(window(), ANSWER, &asked.question, shown, said, nonce);
+    let passages = passages[..prompt.shown].to_vec();
+    let mut stream = llm::start(request(prompt, &asked.question)).await?;
+    let model = std::mem::take(&mut stream.model);
+    let mut draft = Draft::new(passages, asked.found.is_some(), asked.only_documents, nonce);
+    match listen(&mut stream, &mut draft, listener).await {
+        Ok(true) => match stream.finish().await {
+            Ok(reason) => finish(asked, draft, model, reason, listener).await,
+            Err(error) => broken_off(asked, draft, model, error, listener).await,
+        },
+        Ok(false) => {
+            // In this order: the request upstream ends before anything is waited for.
+            drop(stream);
+            Ok(cancelled(asked, draft, model))
+        }
+        Err(error) => broken_off(asked, draft, model, error, listener).await,
+    }
+}
+
+/// Passes on what the model says; false where nobody listens any more.
+async fn listen(
+    stream: &mut llm::Stream,
+    draft: &mut Draft,
+    listener: &mut Listener,
+) -> Result<bool, llm::Error> {
+    loop {
+        let words = {
+            let (next, gone) = (
+                std::pin::pin!(stream.next()),
+                std::pin::pin!(listener.gone()),
+            );
+            match select(next, gone).await {
+                Either::Left((Some(words), _)) => words?,
+                Either::Left((None, _)) => return Ok(true),
+                Either::Right(_) => return Ok(false),
+            }
+        };
+        tell(listener, &draft.push(&words)).await;
+    }
+}
+
+async fn tell(listener: &mut Listener, text: &str) {
+    if !text.is_empty() {
+        listener.say("token", &json!({ "text": text })).await;
+    }
+}
+
+async fn finish(
+    asked: &Asked,
+    draft: Draft,
+    model: String,
+    reason: llm::FinishReason,
+    listener: &mut Listener,
+) -> Result<Answer, llm::Error> {
+    let (cut_short, reason) = match reason {
+        llm::FinishReason::Stop => (false, "stop"),
+        llm::FinishReason::Length => (true, "length"),
+        llm::FinishReason::Filtered => (false, "filtered"),
+    };
+    let written = draft.end(cut_short);
+    if written.invented {
+        let text = prompt::not_found(&asked.sources);
+        tell(listener, &text).await;
+        return Ok(Answer {
+            text,
+            engine: model,
+            citations: vec![],
+            finish: "not_found",
+            grounded: Some(false),
+        });
+    }
+    if written.text.trim().is_empty() {
+        return Err(llm::Error::Unavailable);
+    }
+    tell(listener, &written.rest).await;
+    Ok(of(asked, written, model, reason))
+}
+
+fn of(asked: &Asked, written: Written, engine: String, finish: &'static str) -> Answer {
+    Answer {
+        text: written.text.trim().to_owned(),
+        engine,
+        citations: citation::of(&asked.sources, written.quotes),
+        finish,
+        grounded: written.grounded,
+    }
+}
+
+/// Where nothing was said yet, it is as if the model had said nothing.
+async fn broken_off(
+    asked: &Asked,
+    draft: Draft,
+    model: String,
+    error: llm::Error,
+    listener: &mut Listener,
+) -> Result<Answer, llm::Error> {
+    if !listener.streams() || !draft.has_spoken() {
+        return Err(error);
+    }
+    log::warn(&format!("the language model broke off ({error})"));
+    let written = draft.end(true);
+    tell(listener, &written.rest).await;
+    Ok(of(asked, written, model, "error"))
+}
+
+/// What was said until the client left, which may be nothing.
+fn cancelled(asked: &Asked, draft: Draft, model: String) -> Answer {
+    let mut written = draft.end(true);
+    if written.invented {
+        written.text.clear();
+    }
+    of(asked, written, model, "cancelled")
+}
+
+fn window() -> usize {
+    let configured = std::env::var("LLM_WINDOW").ok();
+    configured
+        .and_then(|window| window.parse().ok())
+        .unwrap_or(WINDOW)
+}
+
+fn request(prompt: Prompt<'_>, question: &str) -> llm::Request {
+    let message = |role, content| llm::Message { role, content };
+    let said = prompt.history.iter().map(|said| {
+        let role = match said.by {
+            Speaker::User => llm::Role::User,
+            Speaker::Assistant => llm::Role::Assistant,
         };
         message(role, said.content.clone())
-    }));
-    messages.push(message(llm::Role::User, question.to_owned()));
-    let request = llm::Request {
-        messages,
-        max_tokens: None,
+    });
+    llm::Request {
+        messages: [message(llm::Role::System, prompt.system)]
+            .into_iter()
+            .chain(said)
+            .chain([message(llm::Role::User, question.to_owned())])
+            .collect(),
+        max_tokens: u32::try_from(ANSWER).ok(),
         temperature: Some(0.2),
         schema: None,
-    };
-    let answer = llm::ask(request).await?;
-    if answer.text.trim().is_empty() {
-        return Err(llm::Error::Unavailable);
     }
-    let (text, named) = citation::marks(&answer.text, shown.len());
-    let text = prompt::shown(&text, matches!(answer.finish, llm::FinishReason::Length));
-    if text.is_empty() {
-        return Err(llm::Error::Unavailable);
-    }
-    let quotes = citation::behind(&text, &named, shown);
-    let document_id = source
-        .as_ref()
-        .and_then(|source| source.document_id.as_deref());
-    Ok(Answer {
-        text,
-        engine: answer.model,
-        citations: citation::of(document_id, quotes),
-    })
 }
 
-fn message(role: llm::Role, content: String) -> llm::Message {
-    llm::Message { role, content }
-}
-
-fn quoted(question: &str, source: &Option<Source>) -> Answer {
-    let engine = llm::LOCAL_ENGINE.to_owned();
-    let Some(source) = source else {
-        return Answer {
-            text: prompt::NO_MODEL.to_owned(),
-            engine,
-            citations: vec![],
-        };
-    };
-    let document_id = source.document_id.as_deref();
-    match corpus::answer::answer(question, &source.passages) {
-        Some(quotes) => {
-            let text = prompt::quoted(&quotes, document_id.is_some());
-            Answer {
-                text,
-                engine,
-                citations: citation::of(document_id, quotes),
-            }
-        }
-        None => Answer {
-            text: prompt::not_found(&source.name),
-            engine,
-            citations: vec![],
+/// The documents' own sentences, one after the other.
+async fn quoted(asked: &Asked, listener: &mut Listener) -> Answer {
+    let answer = quotes(asked);
+    for (at, sentence) in answer.sentences.iter().enumerate() {
+        let space = if at == 0 { "" } else { " " };
+        tell(listener, &format!("{space}{sentence}")).await;
+    }
+    Answer {
+        text: answer.sentences.join(" "),
+        engine: llm::LOCAL_ENGINE.to_owned(),
+        citations: answer.citations,
+        finish: if listener.has_left() {
+            "cancelled"
+        } else {
+            answer.finish
         },
+        grounded: answer.grounded,
+    }
+}
+
+struct Quoted {
+    sentences: Vec<String>,
+    citations: Vec<Citation>,
+    finish: &'static str,
+    grounded: Option<bool>,
+}
+
+fn quotes(asked: &Asked) -> Quoted {
+    let without = |text: String, finish, grounded| Quoted {
+        sentences: vec![text],
+        citations: vec![],
+        finish,
+        grounded,
+    };
+    let Some(found) = &asked.found else {
+        return without(prompt::NO_MODEL.to_owned(), "stop", None);
+    };
+    match answer_among(&asked.question, &found.index, &found.best) {
+        Some(quotes) => Quoted {
+            sentences: prompt::quoted(&quotes, &asked.sources),
+            citations: citation::of(&asked.sources, quotes),
+            finish: "stop",
+            grounded: Some(true),
+        },
+        None => without(prompt::not_found(&asked.sources), "not_found", Some(false)),
     }
 }

@@ -1,20 +1,29 @@
-//! The contract's routes.
+//! The contract's routes, and those beyond it.
 
-use axum::routing::{get, post};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, patch, post};
 use axum::{Json, Router};
+use guest::idempotency::Key;
+use guest::page::Page;
 use guest::uuid::Uuid;
-use guest::{Caller, Path, Problem, Query, health, timestamp};
+use guest::{Caller, Path, Problem, Query, health};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{answer, store};
+use super::history::{self, Part, Session};
+use super::sessions;
+use super::turn::Turn;
+use crate::export;
 use crate::request::Request;
 
 pub(super) fn router() -> Router {
     Router::new()
         .route("/chat", post(chat))
         .route("/chat/history/{id}", get(history))
-        .route("/chat/sessions", get(sessions))
+        .route("/chat/sessions", get(list))
+        .route("/chat/sessions/{id}", patch(rename).delete(delete))
+        .route("/chat/sessions/{id}/export", get(export))
         .route("/health", get(|| health::check("chat")))
 }
 
@@ -25,39 +34,123 @@ struct ByUser {
 
 async fn chat(
     caller: Caller,
+    key: Key,
+    headers: HeaderMap,
     guest::Json(request): guest::Json<Request>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     request.check()?;
     let user = caller.acts_as(request.user_id.as_deref())?;
-    let session = request
-        .session_id
-        .clone()
-        .unwrap_or_else(|| Uuid::new_v4().to_string());
-    // Before the session is touched: a question about somebody else's document leaves no trace.
-    let source = answer::source(&request, &user).await?;
-    let said = store::ask(&session, &user, &request.message).await?;
-    let answer = answer::answer(&request.message, &said, &source).await?;
-    store::answered(&session, &user, &answer).await?;
-    Ok(Json(json!({
-        "session_id": session,
-        "response": answer.text,
-        "timestamp": timestamp::now(),
-        "engine": answer.engine,
-        "citations": answer.citations,
-    })))
+    let new = || Uuid::new_v4().to_string();
+    let turn = Turn {
+        session: request.session_id.clone().unwrap_or_else(new),
+        streamed: accepts_events(&headers),
+        request,
+        user,
+    };
+    turn.take(key).await
+}
+
+fn accepts_events(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT);
+    let accept = accept.and_then(|accept| accept.to_str().ok());
+    let names =
+        |range: &str| range.split(';').next().unwrap_or_default().trim() == "text/event-stream";
+    accept.is_some_and(|accept| accept.split(',').any(names))
 }
 
 async fn history(
     caller: Caller,
     Path(id): Path<String>,
     Query(by): Query<ByUser>,
-) -> Result<Json<Value>, Problem> {
+    Query(part): Query<Part>,
+) -> Result<Response, Problem> {
     let owner = caller.sees(by.user_id.as_deref())?;
-    let messages = store::history(&id, &owner).await?;
-    Ok(Json(json!({ "session_id": id, "messages": messages })))
+    let body = history::read(&id, &owner, &part).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-async fn sessions(caller: Caller, Query(by): Query<ByUser>) -> Result<Json<Value>, Problem> {
+#[derive(Deserialize)]
+struct Search {
+    q: Option<String>,
+}
+
+async fn list(
+    caller: Caller,
+    page: Page,
+    Query(by): Query<ByUser>,
+    Query(search): Query<Search>,
+) -> Result<Response, Problem> {
     let user = caller.acts_as(by.user_id.as_deref())?;
-    Ok(Json(json!({ "sessions": store::sessions(&user).await? })))
+    sessions::list(&user, &page, search.q.as_deref()).await
+}
+
+#[derive(Deserialize)]
+struct Rename {
+    title: String,
+    user_id: Option<String>,
+}
+
+async fn rename(
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(by): Query<ByUser>,
+    guest::Json(rename): guest::Json<Rename>,
+) -> Result<Json<Value>, Problem> {
+    let claimed = rename.user_id.as_deref().or(by.user_id.as_deref());
+    let owner = caller.sees(claimed)?;
+    let title = sessions::rename(&id, &owner, &rename.title).await?;
+    Ok(Json(json!({ "session_id": id, "title": title })))
+}
+
+async fn delete(
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(by): Query<ByUser>,
+) -> Result<Json<Value>, Problem> {
+    let owner = caller.sees(by.user_id.as_deref())?;
+    sessions::delete(&id, &owner).await?;
+    Ok(Json(
+        json!({ "message": "Session deleted successfully", "session_id": id }),
+    ))
+}
+
+#[derive(Deserialize)]
+struct Export {
+    format: Option<String>,
+}
+
+async fn export(
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(by): Query<ByUser>,
+    Query(Export { format }): Query<Export>,
+) -> Result<Response, Problem> {
+    let markdown = match format.as_deref() {
+        None | Some("json") => false,
+        Some("markdown") => true,
+        Some(_) => return Err(Problem::validation("`format` is `markdown` or `json`")),
+    };
+    let owner = caller.sees(by.user_id.as_deref())?;
+    let session = Session::find(&id, &owner).await?;
+    let messages = history::all(&session).await?;
+    let (kind, name, body) = if markdown {
+        let text = export::markdown(&session.title, &messages);
+        (
+            "text/markdown; charset=utf-8",
+            "attachment; filename=\"chat.md\"",
+            text,
+        )
+    } else {
+        let whole = json!({ "session_id": id, "title": session.title, "messages": messages });
+        (
+            "application/json",
+            "attachment; filename=\"chat.json\"",
+            whole.to_string(),
+        )
+    };
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_DISPOSITION, name),
+    ];
+    Ok((headers, body).into_response())
 }

@@ -1,0 +1,166 @@
+//! What was said in a session. PostgreSQL writes the JSON, and the cache keeps it as it is: a thousand
+//! messages go through here as one string.
+
+use std::time::Duration;
+
+use guest::idempotency::fingerprint;
+use guest::identity::Owner;
+use guest::postgres::{self, Row};
+use guest::{Problem, cache, params};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::store::missing;
+
+/// Messages of one answer at most.
+const MOST: u32 = 1_000;
+/// A history that nobody reads leaves the cache.
+const CACHED: Duration = Duration::from_secs(3_600);
+
+/// A message as JSON, of the table `m`.
+const MESSAGE: &str = "case when m.role = 'user' then json_build_object('message_id', m.message_id, \
+     'role', m.role, 'content', m.content, 'timestamp', to_char(m.timestamp at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')) \
+     else json_build_object('message_id', m.message_id, 'role', m.role, 'content', m.content, \
+     'timestamp', to_char(m.timestamp at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), 'engine', m.engine, \
+     'citations', m.citations, 'partial', m.partial, 'finish', m.finish, 'grounded', m.grounded) end";
+
+/// Which part of a history is asked for.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Part {
+    /// Messages, 1 to 1,000; all of those by default.
+    limit: Option<u32>,
+    /// Those before it.
+    cursor: Option<String>,
+}
+
+/// A session, as far as its history wants to know.
+pub(super) struct Session {
+    id: String,
+    tenant: String,
+    user: String,
+    latest: i64,
+    redactions: i64,
+    /// Its own, or what its first message makes of it.
+    pub(super) title: String,
+}
+
+impl Session {
+    /// Where it is the owner's.
+    pub(super) async fn find(id: &str, owner: &Owner) -> Result<Self, Problem> {
+        let found = postgres::fetch_optional(
+            "select s.tenant, s.user_id, s.redactions, coalesce(s.title, ''), coalesce((select max(ordinal) \
+             from chat_messages m where m.session_id = s.session_id), 0) from chat_sessions s \
+             where s.session_id = $1 and s.tenant = $2 and ($3::text is null or s.user_id = $3)",
+            params![id, &owner.tenant, owner.user.clone()],
+        );
+        let mut row = found.await?.ok_or_else(missing)?;
+        Ok(Self {
+            id: id.to_owned(),
+            tenant: row.text(0),
+            user: row.text(1),
+            redactions: row.int(2),
+            title: row.text(3),
+            latest: row.int(4),
+        })
+    }
+
+    fn key(&self) -> String {
+        key(&self.tenant, &self.user, &self.id)
+    }
+
+    /// Between two changes a session is always the same.
+    fn stamp(&self) -> String {
+        format!("{}:{}\n", self.latest, self.redactions)
+    }
+}
+
+fn key(tenant: &str, user: &str, session: &str) -> String {
+    let parts = [tenant.as_bytes(), user.as_bytes(), session.as_bytes()];
+    format!("history:{}", fingerprint(&parts))
+}
+
+/// Forgets what is cached of a session.
+pub(super) async fn forget(tenant: &str, user: &str, session: &str) {
+    cache::forget(&key(tenant, user, session)).await;
+}
+
+/// The contract's answer, as JSON: the latest messages in their order, and a cursor where there are
+/// earlier ones.
+pub(super) async fn read(id: &str, owner: &Owner, part: &Part) -> Result<String, Problem> {
+    let (limit, before) = part.checked()?;
+    let session = Session::find(id, owner).await?;
+    if part.limit.is_some() || before.is_some() {
+        return answer(&session, limit, before).await;
+    }
+    let (key, stamp) = (session.key(), session.stamp());
+    let cached = cache::get_bytes(&key).await;
+    if let Ok(Some(cached)) = &cached
+        && let Some(body) = cached.strip_prefix(stamp.as_bytes())
+        && let Ok(body) = std::str::from_utf8(body)
+    {
+        return Ok(body.to_owned());
+    }
+    let body = answer(&session, limit, None).await?;
+    if cached.is_ok() {
+        cache::set_bytes(&key, (stamp + &body).into_bytes(), CACHED).await;
+    }
+    Ok(body)
+}
+
+impl Part {
+    fn checked(&self) -> Result<(u32, Option<i64>), Problem> {
+        let limit = self.limit.unwrap_or(MOST);
+        if !(1..=MOST).contains(&limit) {
+            return Err(Problem::validation(format!("`limit` is 1 to {MOST}")));
+        }
+        let before = self.cursor.as_deref().map(str::parse).transpose();
+        let before = before.map_err(|_| Problem::validation("`cursor` is none of this list's"))?;
+        Ok((limit, before))
+    }
+}
+
+async fn answer(session: &Session, limit: u32, before: Option<i64>) -> Result<String, Problem> {
+    let statement = format!(
+        "with m as (select * from chat_messages where session_id = $1 and ordinal <= $2 and ordinal < $3 \
+         order by ordinal desc limit $4) \
+         select coalesce((select json_agg({MESSAGE} order by m.ordinal) from m)::text, '[]'), \
+         (select min(ordinal) from m), (select min(ordinal) from chat_messages where session_id = $1)"
+    );
+    let before = before.unwrap_or(i64::MAX);
+    let rows = postgres::fetch_optional(
+        &statement,
+        params![&session.id, session.latest, before, limit],
+    );
+    let mut row = rows.await?.ok_or_else(Problem::internal)?;
+    let messages = row.text(0);
+    let next = row
+        .opt_int(1)
+        .filter(|first| *first > row.int(2))
+        .map(|first| first.to_string());
+    let (id, title) = (
+        Value::from(session.id.as_str()),
+        Value::from(session.title.as_str()),
+    );
+    let next = next.map_or(Value::Null, Value::from);
+    Ok(format!(
+        "{{\"session_id\":{id},\"title\":{title},\"messages\":{messages},\"next_cursor\":{next}}}"
+    ))
+}
+
+/// All messages of a session, in their order.
+pub(super) async fn all(session: &Session) -> Result<Vec<Value>, Problem> {
+    let statement = format!(
+        "select m.ordinal, ({MESSAGE})::text from chat_messages m where m.session_id = $1 and m.ordinal > $2 \
+         order by m.ordinal limit $3"
+    );
+    let (mut all, mut from) = (Vec::new(), 0);
+    loop {
+        let rows = postgres::fetch(&statement, params![&session.id, from, MOST]).await?;
+        let Some(last) = rows.last().map(|row: &Row| row.int(0)) else {
+            return Ok(all);
+        };
+        from = last;
+        let message = |mut row: Row| serde_json::from_str(&row.text(1)).ok();
+        all.extend(rows.into_iter().filter_map(message));
+    }
+}

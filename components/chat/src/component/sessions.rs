@@ -1,0 +1,130 @@
+//! Sessions: listed, searched, renamed, deleted.
+
+use axum::response::Response;
+use guest::identity::{Owner, User};
+use guest::page::{Cursor, Page};
+use guest::postgres::{self, Row};
+use guest::{Problem, params};
+use serde_json::{Value, json};
+
+use super::history;
+use super::store::missing;
+use crate::title;
+
+/// Characters of a search.
+const MAX_QUERY: usize = 200;
+
+/// The contract's list of sessions, the latest first; with `q` those whose title or messages have the
+/// words, with the place.
+pub(super) async fn list(user: &User, page: &Page, q: Option<&str>) -> Result<Response, Problem> {
+    let q = q.map(str::trim).filter(|q| !q.is_empty());
+    if q.is_some_and(|q| q.chars().count() > MAX_QUERY || q.contains('\0')) {
+        return Err(Problem::validation(format!(
+            "`q` has at most {MAX_QUERY} characters, none of them U+0000"
+        )));
+    }
+    let (at, id) = match &page.after {
+        Some(Cursor { at, id }) => (*at, id.as_str()),
+        None => (i64::MAX, ""),
+    };
+    let statement = if q.is_some() { SEARCH } else { LIST };
+    let mut values = params![&user.tenant, &user.id, at, id, page.rows()];
+    values.extend(q.map(postgres::Value::from));
+    let rows = postgres::fetch(statement, values).await?;
+    let searched = q.is_some();
+    let sessions = rows.into_iter().map(|row| session(row, searched));
+    Ok(page.answer("sessions", sessions.collect()))
+}
+
+/// Microseconds order as the timestamps do, and are exact in a cursor.
+const LIST: &str = "select s.session_id, s.created_at, \
+     (select max(m.timestamp) from chat_messages m where m.session_id = s.session_id), \
+     (select count(*) from chat_messages m where m.session_id = s.session_id), s.title, \
+     (extract(epoch from s.updated_at) * 1000000)::bigint from chat_sessions s \
+     where s.tenant = $1 and s.user_id = $2 \
+     and ($3 = 9223372036854775807 or (s.updated_at, s.session_id) < (timestamptz 'epoch' + $3 * interval '1 microsecond', $4)) \
+     order by s.updated_at desc, s.session_id desc limit $5";
+
+/// Words by PostgreSQL's index, and anything else by its letters: a word's beginning, or Chinese.
+const SEARCH: &str = "with words as (select websearch_to_tsquery('simple', $6) as query) \
+     select s.session_id, s.created_at, \
+     (select max(m.timestamp) from chat_messages m where m.session_id = s.session_id), \
+     (select count(*) from chat_messages m where m.session_id = s.session_id), s.title, \
+     (extract(epoch from s.updated_at) * 1000000)::bigint, found.snippet, found.message_id \
+     from chat_sessions s cross join words left join lateral ( \
+         select m.message_id, case when to_tsvector('simple', m.content) @@ words.query \
+             then ts_headline('simple', m.content, words.query, 'StartSel=**, StopSel=**, MaxWords=30, MinWords=10') \
+             else substr(m.content, greatest(position(lower($6) in lower(m.content)) - 60, 1), 160) end as snippet \
+         from chat_messages m where m.session_id = s.session_id \
+         and (to_tsvector('simple', m.content) @@ words.query or position(lower($6) in lower(m.content)) > 0) \
+         order by ts_rank(to_tsvector('simple', m.content), words.query) desc, m.ordinal limit 1 \
+     ) found on true \
+     where s.tenant = $1 and s.user_id = $2 \
+     and (found.message_id is not null or position(lower($6) in lower(coalesce(s.title, ''))) > 0) \
+     and ($3 = 9223372036854775807 or (s.updated_at, s.session_id) < (timestamptz 'epoch' + $3 * interval '1 microsecond', $4)) \
+     order by s.updated_at desc, s.session_id desc limit $5";
+
+fn session(mut row: Row, searched: bool) -> (Cursor, Value) {
+    let cursor = Cursor {
+        at: row.int(5),
+        id: row.text(0),
+    };
+    let mut session = json!({
+        "session_id": cursor.id,
+        "created_at": row.timestamp(1),
+        "last_message": row.opt_timestamp(2),
+        "message_count": row.int(3),
+        "title": row.opt_text(4),
+    });
+    if searched {
+        session["snippet"] = json!(row.opt_text(6));
+        session["message_id"] = json!(row.opt_text(7));
+    }
+    (cursor, session)
+}
+
+/// Gives a session another title; answers the title as it is kept.
+pub(super) async fn rename(id: &str, owner: &Owner, title: &str) -> Result<String, Problem> {
+    let title = title.trim();
+    if title.is_empty()
+        || title.chars().count() > title::MOST
+        || title.chars().any(char::is_control)
+    {
+        return Err(Problem::validation(format!(
+            "`title` has 1 to {} characters, none of them control characters",
+            title::MOST
+        )));
+    }
+    let renamed = postgres::fetch_optional(
+        "update chat_sessions set title = $4, redactions = redactions + 1 \
+         where session_id = $1 and tenant = $2 and ($3::text is null or user_id = $3) returning tenant, user_id",
+        params![id, &owner.tenant, owner.user.clone(), title],
+    );
+    let mut row = renamed.await?.ok_or_else(missing)?;
+    history::forget(&row.text(0), &row.text(1), id).await;
+    Ok(title.to_owned())
+}
+
+/// Deletes a session, its messages, and what was kept to answer a request again.
+pub(super) async fn delete(id: &str, owner: &Owner) -> Result<(), Problem> {
+    let tx = postgres::begin().await?;
+    let deleted = postgres::fetch_in(
+        &tx,
+        "delete from chat_sessions where session_id = $1 and tenant = $2 and ($3::text is null or user_id = $3) \
+         returning tenant, user_id",
+        params![id, &owner.tenant, owner.user.clone()],
+    );
+    let deleted = deleted.await?.into_iter().next();
+    let mut row = deleted.ok_or_else(missing)?;
+    let (tenant, user) = (row.text(0), row.text(1));
+    postgres::execute_in(
+        &tx,
+        "delete from idempotency where tenant = $1 and user_id = $2 and route = '/chat' \
+         and body ->> 'session_id' = $3",
+        params![&tenant, &user, id],
+    )
+    .await?;
+    postgres::commit(tx).await?;
+    history::forget(&tenant, &user, id).await;
+    Ok(())
+}
