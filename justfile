@@ -114,3 +114,7 @@ bench-events: services
 # Measures deploys, switches and rollbacks, what they cost the requests beside them, and what a component weighs.
 bench-swap: components
     cargo bench --locked -p host --bench swap
+
+# Prints how good answers are without a model and with a scripted one: precision and recall of their quotes.
+quality:
+    cargo test --locked -p chat --test quality -- --nocapture

@@ -181,6 +181,28 @@ async fn a_client_that_leaves_ends_the_request_upstream_and_what_was_said_is_kep
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_while_the_model_is_silent_is_noticed_too() {
+    let model = model(Script::Hangs("Hm".into())).await;
+    let host = model.host().await;
+    let document = host.processed("alice", "a.txt", BIOLOGY).await;
+    let asked = about(
+        "What does the cell membrane control?",
+        &[&document["document_id"]],
+    );
+    let response = stream(&host, &asked).send().await.unwrap();
+    let mut events = response.bytes_stream().eventsource();
+    assert_eq!(events.next().await.unwrap().unwrap().event, "session");
+    while model.chats().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    drop(events);
+    model.has_been_left(1).await;
+    let stored = history_of(&host, 2).await;
+    assert_eq!(stored[1]["partial"], true);
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn a_model_that_breaks_off_is_an_error_event_and_a_partial_answer() {
     let model = model(Script::Breaks(
         "The cell membrane controls what enters the cell. It is ".into(),

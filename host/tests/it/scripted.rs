@@ -21,6 +21,8 @@ use crate::harness::TestHost;
 pub(crate) enum Script {
     /// All of it, in pieces of so many characters.
     Says(String, usize),
+    /// The first, and then nothing until the client leaves.
+    Hangs(String),
     /// This again and again, until the client leaves.
     Repeats(String),
     /// The first, and then the connection breaks.

@@ -3,7 +3,6 @@
 use corpus::answer::{Shown, answer_among};
 use corpus::search::{Index, Searched};
 use corpus::{Document, Page};
-use futures::future::{Either, select};
 use guest::identity::User;
 use guest::uuid::Uuid;
 use guest::{Problem, llm, log, shelf};
@@ -21,6 +20,9 @@ use crate::request::Request;
 const WINDOW: usize = 8_192;
 /// Of those the answer's, as the manifest's `llm.max_tokens`.
 const ANSWER: usize = 2_000;
+
+/// Who answered a question whose asker left before anybody did.
+const NOBODY: &str = "none";
 
 /// A question with what it is about.
 pub(super) struct Asked {
@@ -111,9 +113,13 @@ async fn by_model(
     let shown = (asked.sources.as_slice(), passages);
     let prompt = prompt::fit(window(), ANSWER, &asked.question, shown, said, nonce);
     let passages = passages[..prompt.shown].to_vec();
-    let mut stream = llm::start(request(prompt, &asked.question)).await?;
-    let model = std::mem::take(&mut stream.model);
+    let request = request(prompt, &asked.question);
     let mut draft = Draft::new(passages, asked.found.is_some(), asked.only_documents, nonce);
+    let Some(started) = listener.unless_left(llm::start(request)).await else {
+        return Ok(cancelled(asked, draft, NOBODY.to_owned()));
+    };
+    let mut stream = started?;
+    let model = std::mem::take(&mut stream.model);
     match listen(&mut stream, &mut draft, listener).await {
         Ok(true) => match stream.finish().await {
             Ok(reason) => finish(asked, draft, model, reason, listener).await,
@@ -135,18 +141,14 @@ async fn listen(
     listener: &mut Listener,
 ) -> Result<bool, llm::Error> {
     loop {
-        let words = {
-            let (next, gone) = (
-                std::pin::pin!(stream.next()),
-                std::pin::pin!(listener.gone()),
-            );
-            match select(next, gone).await {
-                Either::Left((Some(words), _)) => words?,
-                Either::Left((None, _)) => return Ok(true),
-                Either::Right(_) => return Ok(false),
+        match listener.unless_left(stream.next()).await {
+            Some(Some(words)) => {
+                let told = draft.push(&words?);
+                tell(listener, &told).await;
             }
-        };
-        tell(listener, &draft.push(&words)).await;
+            Some(None) => return Ok(true),
+            None => return Ok(false),
+        }
     }
 }
 

@@ -1,0 +1,197 @@
+//! How good answers are: questions whose sentence is known, on texts written for it. `just quality`
+//! prints the table.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that prints a table"
+)]
+
+use chat::draft::Draft;
+use corpus::answer::{PASSAGES, Quote, Shown, answer_among};
+use corpus::search::{Index, Searched};
+use corpus::sentence::sentences;
+use corpus::{Document, Page, Passage};
+
+const TEXTS: [(&str, &str); 6] = [
+    ("heart", include_str!("quality/heart.txt")),
+    ("press", include_str!("quality/press.txt")),
+    ("contract", include_str!("quality/contract.txt")),
+    ("network", include_str!("quality/network.txt")),
+    ("wald", include_str!("quality/wald.txt")),
+    ("cha", include_str!("quality/cha.txt")),
+];
+
+/// Its text, the question, and what the sentence that answers has; none where the text does not say.
+fn questions() -> Vec<(usize, &'static str, Option<&'static str>)> {
+    let line = |line: &'static str| {
+        let mut fields = line.split('\t');
+        let name = fields.next().unwrap();
+        let text = TEXTS.iter().position(|(text, _)| *text == name).unwrap();
+        let (question, says) = (fields.next().unwrap(), fields.next().unwrap());
+        (text, question, (says != "-").then_some(says))
+    };
+    include_str!("quality/questions.tsv")
+        .lines()
+        .map(line)
+        .collect()
+}
+
+/// As an upload makes them: a page for every two paragraphs.
+fn document(text: &str) -> Document {
+    let paragraphs: Vec<&str> = text.split("\n\n").collect();
+    let pages = paragraphs.chunks(2).zip(1..).map(|(page, number)| Page {
+        number,
+        text: page.join("\n\n"),
+    });
+    Document {
+        pages: pages.collect(),
+    }
+}
+
+/// What was quoted for the questions.
+#[derive(Default)]
+struct Tally {
+    quotes: usize,
+    right: usize,
+    asked: usize,
+    answered: usize,
+    unanswerable: usize,
+    refused: usize,
+}
+
+impl Tally {
+    fn add(&mut self, says: Option<&str>, quotes: &[(usize, Quote)], document: usize) {
+        let Some(says) = says else {
+            self.unanswerable += 1;
+            self.refused += usize::from(quotes.is_empty());
+            return;
+        };
+        let is_right = |(of, quote): &&(usize, Quote)| *of == document && quote.text.contains(says);
+        let right = quotes.iter().filter(is_right).count();
+        self.asked += 1;
+        self.answered += usize::from(right > 0);
+        self.quotes += quotes.len();
+        self.right += right;
+    }
+
+    fn print(&self, name: &str) {
+        let percent = |part: usize, whole: usize| 100.0 * part as f64 / whole.max(1) as f64;
+        println!(
+            "{name:34} precision {:5.1} %  recall {:5.1} %  ({} questions)  not found {}/{}",
+            percent(self.right, self.quotes),
+            percent(self.answered, self.asked),
+            self.asked,
+            self.refused,
+            self.unanswerable
+        );
+    }
+
+    fn is_at_least(&self, precision: usize, recall: usize) -> bool {
+        self.right * 100 >= self.quotes * precision && self.answered * 100 >= self.asked * recall
+    }
+}
+
+/// Of these documents, the best passages for a question, and the index that found them.
+fn found(passages: &[Vec<Passage>], of: &[usize], question: &str) -> (Index, Vec<Shown>) {
+    let searched = of.iter().map(|&at| Searched::of(&passages[at], question));
+    let index = Index::over(searched.collect());
+    let shown = index.search(PASSAGES).into_iter().map(|hit| Shown {
+        document: hit.document,
+        passage: passages[of[hit.document]][hit.passage as usize].clone(),
+    });
+    let shown = shown.collect();
+    (index, shown)
+}
+
+fn local(passages: &[Vec<Passage>], of: &[usize], question: &str) -> Vec<(usize, Quote)> {
+    let (index, shown) = found(passages, of, question);
+    let quotes = answer_among(question, &index, &shown).unwrap_or_default();
+    quotes
+        .into_iter()
+        .map(|quote| (of[quote.document], quote))
+        .collect()
+}
+
+/// A model that knows the answer, says it in another order, and invents one where there is none.
+fn scripted(text: &str, says: Option<&str>) -> String {
+    let Some(says) = says else {
+        return "It was first described by Professor Zebulon Quirk in Lisbon in 1911 [1].".into();
+    };
+    let all = sentences(text);
+    let known = all
+        .iter()
+        .find(|sentence| sentence.text.contains(says))
+        .unwrap();
+    let bare = known.text.trim_end_matches(['.', '。']);
+    let (head, tail) = bare.split_once([',', '，']).unwrap_or(("", bare));
+    format!("Well: {}, {head} [1].", tail.trim())
+}
+
+fn with_model(
+    passages: &[Vec<Passage>],
+    of: &[usize],
+    question: &str,
+    answer: &str,
+) -> Vec<(usize, Quote)> {
+    let (_, shown) = found(passages, of, question);
+    let mut draft = Draft::new(shown, true, true, "n0nce");
+    for piece in answer.split_inclusive(' ') {
+        draft.push(piece);
+    }
+    let written = draft.end(false);
+    if written.invented {
+        return vec![];
+    }
+    written
+        .quotes
+        .into_iter()
+        .map(|quote| (of[quote.document], quote))
+        .collect()
+}
+
+#[test]
+fn answers_quote_the_sentence_that_says_it() {
+    let documents: Vec<Document> = TEXTS.iter().map(|(_, text)| document(text)).collect();
+    let passages: Vec<Vec<Passage>> = documents.iter().map(Document::passages).collect();
+    let all: Vec<usize> = (0..TEXTS.len()).collect();
+    let mut tallies: [Tally; 3] = Default::default();
+    let mut missed = Vec::new();
+    for (text, question, says) in questions() {
+        let one = local(&passages, &[text], question);
+        let is_right = says.is_none_or(|says| one.iter().any(|(_, q)| q.text.contains(says)));
+        if !is_right || says.is_none() != one.is_empty() {
+            missed.push((
+                question,
+                one.iter().map(|(_, q)| q.text.clone()).collect::<Vec<_>>(),
+            ));
+        }
+        let answer = scripted(TEXTS[text].1, says);
+        let model = with_model(&passages, &[text], question, &answer);
+        for (at, quote) in one.iter().chain(&model) {
+            let whole: Vec<char> = documents[*at].text().chars().collect();
+            let slice: String = whole[quote.start as usize..quote.end as usize]
+                .iter()
+                .collect();
+            assert_eq!(slice, quote.text);
+        }
+        tallies[0].add(says, &one, text);
+        tallies[1].add(says, &local(&passages, &all, question), text);
+        tallies[2].add(says, &model, text);
+    }
+    for (tally, name) in tallies.iter().zip([
+        "local, its own document",
+        "local, six documents at once",
+        "scripted model, its own document",
+    ]) {
+        tally.print(name);
+    }
+    for (question, quotes) in &missed {
+        println!("  {question} {quotes:?}");
+    }
+    assert!(tallies[0].is_at_least(70, 90), "local");
+    assert!(tallies[1].is_at_least(60, 85), "among several");
+    assert!(tallies[2].is_at_least(90, 90), "with a model");
+    assert!(tallies[0].refused * 10 >= tallies[0].unanswerable * 8);
+    assert_eq!(tallies[2].refused, tallies[2].unanswerable);
+}
