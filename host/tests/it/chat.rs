@@ -140,7 +140,7 @@ async fn a_model_s_answer_is_streamed_and_nothing_hostile_passes_between_two_pie
             .contains("membrane"),
         "{citations:?}"
     );
-    assert!(events.iter().filter(|(name, _)| name == "token").count() > 2);
+    assert!(events.iter().filter(|(name, _)| name == "token").count() >= 2);
     host.stop().await;
 }
 

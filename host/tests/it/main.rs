@@ -9,6 +9,7 @@
 mod backends;
 mod bad_input;
 mod chat;
+mod chat_owners;
 mod chat_sessions;
 mod crash;
 mod deploy;
