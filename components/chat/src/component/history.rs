@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use axum::body::Bytes;
 use guest::idempotency::fingerprint;
 use guest::identity::Owner;
 use guest::postgres::{self, Row};
@@ -86,25 +87,24 @@ pub(super) async fn forget(tenant: &str, user: &str, session: &str) {
 
 /// The contract's answer, as JSON: the latest messages in their order, and a cursor where there are
 /// earlier ones.
-pub(super) async fn read(id: &str, owner: &Owner, part: &Part) -> Result<String, Problem> {
+pub(super) async fn read(id: &str, owner: &Owner, part: &Part) -> Result<Bytes, Problem> {
     let (limit, before) = part.checked()?;
     let session = Session::find(id, owner).await?;
     if part.limit.is_some() || before.is_some() {
-        return answer(&session, limit, before).await;
+        return Ok(answer(&session, limit, before).await?.into());
     }
     let (key, stamp) = (session.key(), session.stamp());
-    let cached = cache::get_bytes(&key).await;
-    if let Ok(Some(cached)) = &cached
-        && let Some(body) = cached.strip_prefix(stamp.as_bytes())
-        && let Ok(body) = std::str::from_utf8(body)
-    {
-        return Ok(body.to_owned());
-    }
+    let reachable = match cache::get_bytes(&key).await {
+        Ok(Some(cached)) if cached.starts_with(stamp.as_bytes()) => {
+            return Ok(Bytes::from(cached).slice(stamp.len()..));
+        }
+        found => found.is_ok(),
+    };
     let body = answer(&session, limit, None).await?;
-    if cached.is_ok() {
+    if reachable {
         cache::set_bytes(&key, (stamp + &body).into_bytes(), CACHED).await;
     }
-    Ok(body)
+    Ok(body.into())
 }
 
 impl Part {
