@@ -9,8 +9,8 @@ create index chat_messages_by_source on chat_messages using gin (sources);
 create index chat_messages_by_words on chat_messages using gin (to_tsvector('simple', content));
 
 alter table chat_sessions add column title varchar(200);
--- Counts what was taken out of old messages: a cached history of fewer is none.
-alter table chat_sessions add column redactions bigint not null default 0;
+-- Counts what was changed besides new messages: a cached history of fewer is none.
+alter table chat_sessions add column changes bigint not null default 0;
 
 -- All words of a document and where they stand, so that a question has to look at its own words only.
 create table document_indexes (

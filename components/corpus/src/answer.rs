@@ -392,6 +392,20 @@ mod tests {
         assert_eq!(answer("cell", &[]), None);
     }
 
+    #[test]
+    fn a_question_in_another_language_than_the_document_has_no_answer() {
+        for question in [
+            "Was ist die Aufgabe der Zellwand in der Pflanze?",
+            "Welche Rolle spielt die Energie?",
+            "¿Cuál es la función de la membrana celular?",
+            "Quel est le rôle des chloroplastes dans la feuille ?",
+            "什么是细胞",
+            "ما هي الخلية؟",
+        ] {
+            assert_eq!(answer(question, &document().passages()), None, "{question}");
+        }
+    }
+
     fn passages(text: &str) -> Vec<Passage> {
         Document {
             pages: vec![Page {

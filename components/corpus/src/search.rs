@@ -289,7 +289,7 @@ impl Index {
         count * (K1 + 1.0) / (count + K1 * (1.0 - B + B * length / self.average.max(1.0)))
     }
 
-    /// How a document's words are seen; as the first one's where there is no such document.
+    /// How a document's words are seen; `None` where there is no such document.
     pub fn tokenizer(&self, document: usize) -> Option<&Tokenizer> {
         self.documents
             .get(document)

@@ -40,7 +40,7 @@ async fn redact(
          and (m.sources @> jsonb_build_array($2::text) \
               or m.citations @> jsonb_build_array(jsonb_build_object('document_id', $2::text))) \
          returning m.session_id) \
-         update chat_sessions s set redactions = s.redactions + 1 \
+         update chat_sessions s set changes = s.changes + 1 \
          where s.session_id in (select session_id from changed) returning s.tenant, s.user_id, s.session_id",
         params![&gone.tenant, &gone.document_id, GONE],
     );

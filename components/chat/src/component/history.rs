@@ -40,7 +40,7 @@ pub(super) struct Session {
     tenant: String,
     user: String,
     latest: i64,
-    redactions: i64,
+    changes: i64,
     /// Its own, or what its first message makes of it.
     pub(super) title: String,
 }
@@ -49,7 +49,7 @@ impl Session {
     /// Where it is the owner's.
     pub(super) async fn find(id: &str, owner: &Owner) -> Result<Self, Problem> {
         let found = postgres::fetch_optional(
-            "select s.tenant, s.user_id, s.redactions, coalesce(s.title, ''), coalesce((select max(ordinal) \
+            "select s.tenant, s.user_id, s.changes, coalesce(s.title, ''), coalesce((select max(ordinal) \
              from chat_messages m where m.session_id = s.session_id), 0) from chat_sessions s \
              where s.session_id = $1 and s.tenant = $2 and ($3::text is null or s.user_id = $3)",
             params![id, &owner.tenant, owner.user.clone()],
@@ -59,7 +59,7 @@ impl Session {
             id: id.to_owned(),
             tenant: row.text(0),
             user: row.text(1),
-            redactions: row.int(2),
+            changes: row.int(2),
             title: row.text(3),
             latest: row.int(4),
         })
@@ -71,7 +71,7 @@ impl Session {
 
     /// Between two changes a session is always the same.
     fn stamp(&self) -> String {
-        format!("{}:{}\n", self.latest, self.redactions)
+        format!("{}:{}\n", self.latest, self.changes)
     }
 }
 

@@ -96,7 +96,7 @@ pub(super) async fn rename(id: &str, owner: &Owner, title: &str) -> Result<Strin
         )));
     }
     let renamed = postgres::fetch_optional(
-        "update chat_sessions set title = $4, redactions = redactions + 1 \
+        "update chat_sessions set title = $4, changes = changes + 1 \
          where session_id = $1 and tenant = $2 and ($3::text is null or user_id = $3) returning tenant, user_id",
         params![id, &owner.tenant, owner.user.clone(), title],
     );
