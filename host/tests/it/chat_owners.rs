@@ -93,7 +93,7 @@ async fn upload(caller: &Caller<'_>) -> Value {
 async fn nothing_of_one_is_seen_or_changed_by_another_whatever_the_route() {
     let secret = String::from_utf8(KEY.to_vec()).unwrap();
     let host = TestHost::with("components", |config| {
-        config.jwt_secret = Some(secret.into())
+        config.identity.secret = Some(secret.into())
     })
     .await;
     let caller = |user, tenant, role| Caller {
