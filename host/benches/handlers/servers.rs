@@ -15,6 +15,7 @@ use backend::postgres::provision::{self, PoolLimits};
 use capability::ComponentName;
 use capability::postgres::{Postgres, Value};
 use host::assemble::Platform;
+use host::config::identity::Identity;
 use host::dispatch::{Kind, dispatch};
 use host::gateway::{self, Gateway};
 use hyper::body::Incoming;
@@ -57,7 +58,7 @@ pub(crate) async fn start(
 
 /// The gateway as `lectern serve` runs it.
 pub(crate) async fn gateway(platform: &Arc<Platform>) -> SocketAddr {
-    let gateway = Arc::new(Gateway::new(platform.clone(), None));
+    let gateway = Arc::new(Gateway::new(platform.clone(), &Identity::default()).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(gateway::serve(
