@@ -1,6 +1,7 @@
 //! Study notes without a language model: the sentences that tell most, under the document's own
 //! headings, with its terms and definitions.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
@@ -61,11 +62,17 @@ impl Notes {
     /// Notes of at most 40 sections with 5 points each, 20 terms and 20 definitions. Of more sections
     /// the longest of each stretch of the document are chosen.
     pub fn extract(document: &Document) -> Self {
+        Self::extract_under(document, &[])
+    }
+
+    /// The same where the file itself says which lines are its headings; others are told by their look.
+    pub fn extract_under(document: &Document, headings: &[String]) -> Self {
         let text = document.text();
         let tokenizer = Tokenizer::detect(&text);
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         let definitions = definitions(document, &tokenizer, DEFINITIONS);
-        let groups = grouped(document, &tokenizer);
+        let known = headings.iter().map(|heading| fold(&unwrap_lines(heading)));
+        let groups = grouped(document, &tokenizer, &known.collect());
         let sections = evenly(groups, SECTIONS, |(_, points)| points.len())
             .into_iter()
             .filter_map(|(heading, points)| {
@@ -133,13 +140,15 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-fn blocks(document: &Document, tokenizer: &Tokenizer) -> Vec<Block> {
+fn blocks(document: &Document, tokenizer: &Tokenizer, known: &HashSet<String>) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut repeated = std::collections::HashMap::<String, usize>::new();
     for page in &document.pages {
         for sentence in sentences(&page.text) {
             let text = unwrap_lines(sentence.text);
-            if is_heading(&text, tokenizer) && !sentence.text.starts_with(BULLETS) {
+            let is_known = !known.is_empty() && known.contains(&fold(&text));
+            let looks = is_heading(&text, tokenizer) && !sentence.text.starts_with(BULLETS);
+            if is_known || looks {
                 *repeated.entry(fold(&text)).or_default() += 1;
                 blocks.push(Block::Heading(text));
             } else if is_prose(&text) {
@@ -180,9 +189,13 @@ fn is_heading(text: &str, tokenizer: &Tokenizer) -> bool {
 }
 
 /// Sentences under their headings, or by runs of pages where there are none to speak of. However many.
-fn grouped(document: &Document, tokenizer: &Tokenizer) -> Vec<(Option<String>, Vec<Point>)> {
+fn grouped(
+    document: &Document,
+    tokenizer: &Tokenizer,
+    known: &HashSet<String>,
+) -> Vec<(Option<String>, Vec<Point>)> {
     let mut groups: Vec<(Option<String>, Vec<Point>)> = vec![(None, vec![])];
-    for block in blocks(document, tokenizer) {
+    for block in blocks(document, tokenizer, known) {
         match (block, groups.last_mut()) {
             (Block::Heading(heading), Some((current, points))) => {
                 if points.is_empty() {
@@ -209,11 +222,7 @@ fn grouped(document: &Document, tokenizer: &Tokenizer) -> Vec<(Option<String>, V
 }
 
 /// The sentences of a section that tell most, in their order, none said before.
-fn best(
-    points: Vec<Point>,
-    tokenizer: &Tokenizer,
-    seen: &mut std::collections::HashSet<String>,
-) -> Vec<Point> {
+fn best(points: Vec<Point>, tokenizer: &Tokenizer, seen: &mut HashSet<String>) -> Vec<Point> {
     // More than are ranked together are sampled evenly, not cut.
     let wanted = (points.len() / 3).clamp(1, POINTS);
     let step = points.len().div_ceil(MOST).max(1);

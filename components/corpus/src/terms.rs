@@ -91,7 +91,7 @@ impl Tokenizer {
                 tokens.push(bare(self.stem(word)));
             }
         }
-        pairs(&folded, &mut tokens);
+        tokens.extend(pairs(&folded));
         tokens
     }
 
@@ -118,18 +118,20 @@ pub(crate) fn is_cjk(c: char) -> bool {
     matches!(c, '\u{3040}'..='\u{30FF}' | '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}' | '\u{AC00}'..='\u{D7AF}' | '\u{F900}'..='\u{FAFF}')
 }
 
-fn pairs(text: &str, tokens: &mut Vec<String>) {
-    let mut before = None;
+/// Each two neighbours among Chinese, Japanese and Korean characters.
+pub fn pairs(text: &str) -> Vec<String> {
+    let (mut pairs, mut before) = (Vec::new(), None);
     for c in text.chars() {
         if !is_cjk(c) {
             before = None;
             continue;
         }
         if let Some(before) = before {
-            tokens.push([before, c].iter().collect());
+            pairs.push([before, c].iter().collect());
         }
         before = Some(c);
     }
+    pairs
 }
 
 fn algorithm(language: Lang) -> Option<Algorithm> {

@@ -1,10 +1,20 @@
 //! The binding: HTTP and events in, capabilities out.
 
+mod edit;
+mod etag;
+mod form;
 mod http;
+mod look;
+mod pages;
 mod process;
+mod remove;
+mod run;
+mod search;
+mod secret;
 mod store;
 mod text;
 mod upload;
+mod watch;
 
 guest::serve!(http::router);
 guest::consume!(process::handle);

@@ -37,9 +37,26 @@ fn excerpt(document: &Document) -> String {
 /// A model's notes as they are shown: without what could fetch or run something.
 pub use corpus::sanitize::sanitize;
 
-/// Notes without a model: sentences, terms and definitions of the document itself.
-pub fn extract(document: &Document) -> Notes {
-    Notes::extract(document)
+/// Notes without a model: sentences, terms and definitions of the document itself, under what its file
+/// calls headings.
+pub fn extract(document: &Document, headings: &[String]) -> Notes {
+    Notes::extract_under(document, headings)
+}
+
+/// ISO 639-1 of the text's language, for who looks at its pages; none where there is too little of it.
+pub fn languages(document: &Document) -> Vec<String> {
+    let code = match crate::piece::language(document) {
+        "english" => "en",
+        "german" => "de",
+        "french" => "fr",
+        "spanish" => "es",
+        "italian" => "it",
+        "portuguese" => "pt",
+        "dutch" => "nl",
+        "russian" => "ru",
+        _ => return vec![],
+    };
+    vec![code.into()]
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What a file is, by its content. Its name and its declared type are hints, and often wrong.
 
+use crate::encoding::utf_16;
+
 /// How many bytes of a file's beginning decide.
 pub const HEAD: usize = 4_096;
 
@@ -8,6 +10,8 @@ pub const HEAD: usize = 4_096;
 pub enum Kind {
     /// ISO 32000.
     Pdf,
+    /// ECMA-376: a Word document.
+    Docx,
     /// Text in any encoding that can be told.
     Text,
 }
@@ -17,13 +21,14 @@ impl Kind {
     pub fn extension(self) -> &'static str {
         match self {
             Self::Pdf => "pdf",
+            Self::Docx => "docx",
             Self::Text => "txt",
         }
     }
 
     /// The reverse of [`Kind::extension`].
     pub fn parse(extension: &str) -> Option<Self> {
-        [Self::Pdf, Self::Text]
+        [Self::Pdf, Self::Docx, Self::Text]
             .into_iter()
             .find(|kind| kind.extension() == extension)
     }
@@ -34,15 +39,15 @@ impl Kind {
 pub enum Unsupported {
     /// No byte at all.
     Empty,
+    /// An Office document in an encrypted envelope, which has nothing to be read by.
+    Encrypted,
     /// Something else, with its usual name where it has one.
     Other(&'static str),
 }
 
 /// First bytes of what people upload by mistake, with the name to tell them.
 const OTHERS: &[(&[u8], &str)] = &[
-    (b"PK\x03\x04", "a ZIP archive or an Office document"),
     (b"PK\x05\x06", "an empty ZIP archive"),
-    (b"\xD0\xCF\x11\xE0", "an old or encrypted Office document"),
     (b"\x89PNG", "a PNG image"),
     (b"\xFF\xD8\xFF", "a JPEG image"),
     (b"GIF8", "a GIF image"),
@@ -56,62 +61,188 @@ const OTHERS: &[(&[u8], &str)] = &[
     (b"\0asm", "a WebAssembly module"),
 ];
 
-/// Decides by the first [`HEAD`] bytes.
-pub fn sniff(head: &[u8]) -> Result<Kind, Unsupported> {
+/// Of the envelope around an old or an encrypted Office document.
+const OLE: &[u8] = b"\xD0\xCF\x11\xE0";
+/// The stream that such an envelope holds an encrypted document in, in UTF-16LE.
+const ENCRYPTED_PACKAGE: &[u8] = b"E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e\0";
+
+/// Looks at a file as it passes by: the beginning says what it is, the rest may say that it is not.
+#[derive(Debug)]
+pub struct Sniffer {
+    what: What,
+    /// The end of what has passed, for what lies across two pieces.
+    tail: Vec<u8>,
+    found: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Known(Kind),
+    /// Text in which a NUL is none of a character.
+    ByteText,
+    /// Not read in any case; it remains to say why.
+    Ole,
+}
+
+impl Sniffer {
+    /// Decides by the first [`HEAD`] bytes. The head is not part of what is fed.
+    pub fn new(head: &[u8]) -> Result<Self, Unsupported> {
+        let mut sniffer = Self {
+            what: what(head)?,
+            tail: Vec::new(),
+            found: false,
+        };
+        sniffer.feed(head);
+        Ok(sniffer)
+    }
+
+    /// Some more of the file.
+    pub fn feed(&mut self, piece: &[u8]) {
+        match self.what {
+            What::Known(_) => {}
+            What::ByteText => self.found |= piece.contains(&0),
+            What::Ole => {
+                self.tail.extend_from_slice(piece);
+                let length = ENCRYPTED_PACKAGE.len();
+                self.found |= self.tail.windows(length).any(|w| w == ENCRYPTED_PACKAGE);
+                self.tail.drain(..self.tail.len().saturating_sub(length));
+            }
+        }
+    }
+
+    /// What the whole file is.
+    pub fn verdict(&self) -> Result<Kind, Unsupported> {
+        match (self.what, self.found) {
+            (What::Known(kind), _) => Ok(kind),
+            (What::ByteText, false) => Ok(Kind::Text),
+            (What::ByteText, true) => Err(Unsupported::Other("not text")),
+            (What::Ole, true) => Err(Unsupported::Encrypted),
+            (What::Ole, false) => Err(Unsupported::Other("an Office document of before 2007")),
+        }
+    }
+}
+
+fn what(head: &[u8]) -> Result<What, Unsupported> {
+    let head = &head[..head.len().min(HEAD)];
     if head.is_empty() {
         return Err(Unsupported::Empty);
     }
+    if head.starts_with(b"PK\x03\x04") {
+        return zip(head).map(What::Known);
+    }
     // Readers accept a PDF's header within its first 1,024 bytes (ISO 32000-1, note 13 of annex H).
-    if head[..head.len().min(1_024)]
-        .windows(5)
-        .any(|window| window == b"%PDF-")
-    {
-        return Ok(Kind::Pdf);
+    if contains(&head[..head.len().min(1_024)], b"%PDF-") {
+        return Ok(What::Known(Kind::Pdf));
+    }
+    if head.starts_with(OLE) {
+        return Ok(What::Ole);
     }
     if let Some((_, name)) = OTHERS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Err(Unsupported::Other(name));
     }
-    if is_text(head) {
-        Ok(Kind::Text)
-    } else {
-        Err(Unsupported::Other("not text"))
+    text(head).ok_or(Unsupported::Other("not text"))
+}
+
+/// By the names of the first entries. One that is no Word document after all fails when it is read.
+fn zip(head: &[u8]) -> Result<Kind, Unsupported> {
+    let names: &[(&[u8], &str)] = &[
+        (b"word/", ""),
+        (b"xl/", "an Excel workbook"),
+        (b"ppt/", "a PowerPoint presentation"),
+        (b"mimetypeapplication/epub", "an EPUB book"),
+        (b"mimetypeapplication/vnd.oasis", "an OpenDocument file"),
+        (b"[Content_Types].xml", ""),
+        (b"_rels/.rels", ""),
+        (b"docProps/", ""),
+    ];
+    match names.iter().find(|(name, _)| contains(head, name)) {
+        Some((_, "")) => Ok(Kind::Docx),
+        Some((_, other)) => Err(Unsupported::Other(other)),
+        None => Err(Unsupported::Other("a ZIP archive")),
     }
 }
 
-fn is_text(head: &[u8]) -> bool {
-    if head.starts_with(b"\xFF\xFE") || head.starts_with(b"\xFE\xFF") {
-        return true;
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
+fn text(head: &[u8]) -> Option<What> {
+    if head.starts_with(b"\xFF\xFE")
+        || head.starts_with(b"\xFE\xFF")
+        || utf_16(head).is_some() && !is_utf_8(head)
+    {
+        return Some(What::Known(Kind::Text));
     }
     let control = |b: &&u8| matches!(b, 0..=8 | 14..=26 | 28..=31 | 127);
     // One stray control byte in a hundred is a text from a terminal; NUL is none.
-    !head.contains(&0) && head.iter().filter(control).count() * 100 <= head.len()
+    let is_text = !head.contains(&0) && head.iter().filter(control).count() * 100 <= head.len();
+    is_text.then_some(What::ByteText)
+}
+
+/// Whether it is UTF-8 as far as it goes, without NUL.
+fn is_utf_8(head: &[u8]) -> bool {
+    let whole = std::str::from_utf8(head).map_or_else(|e| e.error_len().is_none(), |_| true);
+    whole && !head.contains(&0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn sniff(file: &[u8]) -> Result<Kind, Unsupported> {
+        Sniffer::new(file)?.verdict()
+    }
+
     #[test]
     fn content_decides() {
-        assert_eq!(sniff(b"%PDF-1.7\n"), Ok(Kind::Pdf));
-        assert_eq!(sniff(b"junk before\n%PDF-1.4"), Ok(Kind::Pdf));
-        assert_eq!(sniff("Grüße aus Köln\n".as_bytes()), Ok(Kind::Text));
-        assert_eq!(sniff(b"\xFF\xFEh\0i\0"), Ok(Kind::Text));
-        assert_eq!(sniff(b"caf\xE9\n"), Ok(Kind::Text));
+        for (file, kind) in [
+            (&b"%PDF-1.7\n"[..], Kind::Pdf),
+            (b"junk before\n%PDF-1.4", Kind::Pdf),
+            ("Grüße aus Köln\n".as_bytes(), Kind::Text),
+            (b"\xFF\xFEh\0i\0", Kind::Text),
+            (b"T\0h\0e\0 \0c\0e\0l\0l\0.\0", Kind::Text),
+            (b"caf\xE9\n", Kind::Text),
+            (b"PK\x03\x04....word/document.xml", Kind::Docx),
+            (b"PK\x03\x04....[Content_Types].xml", Kind::Docx),
+            // A header may stand in a document's own text.
+            (b"PK\x03\x04....word/document.xml %PDF-1.4", Kind::Docx),
+        ] {
+            assert_eq!(sniff(file), Ok(kind));
+        }
     }
 
     #[test]
     fn what_is_no_document_is_named() {
-        assert_eq!(sniff(b""), Err(Unsupported::Empty));
-        assert_eq!(
-            sniff(b"PK\x03\x04..."),
-            Err(Unsupported::Other("a ZIP archive or an Office document"))
-        );
-        assert_eq!(
-            sniff(b"\x89PNG\r\n"),
-            Err(Unsupported::Other("a PNG image"))
-        );
-        assert_eq!(sniff(b"some\0bytes"), Err(Unsupported::Other("not text")));
-        assert_eq!(sniff(&[1, 2, 3, 4, 5]), Err(Unsupported::Other("not text")));
+        for (file, why) in [
+            (&b""[..], Unsupported::Empty),
+            (b"PK\x03\x04...", Unsupported::Other("a ZIP archive")),
+            (
+                b"PK\x03\x04.[Content_Types].xml.xl/workbook.xml",
+                Unsupported::Other("an Excel workbook"),
+            ),
+            (b"\x89PNG\r\n", Unsupported::Other("a PNG image")),
+            (b"some\0bytes", Unsupported::Other("not text")),
+            (&[1, 2, 3, 4, 5], Unsupported::Other("not text")),
+            (
+                b"\xD0\xCF\x11\xE0old",
+                Unsupported::Other("an Office document of before 2007"),
+            ),
+        ] {
+            assert_eq!(sniff(file), Err(why));
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_file_has_its_say() {
+        let mut text = Sniffer::new(b"a text").unwrap();
+        text.feed(b" that goes on");
+        assert_eq!(text.verdict(), Ok(Kind::Text));
+        text.feed(b"and\0ends");
+        assert_eq!(text.verdict(), Err(Unsupported::Other("not text")));
+        let mut office = Sniffer::new(OLE).unwrap();
+        for half in ENCRYPTED_PACKAGE.chunks(17) {
+            office.feed(half);
+        }
+        assert_eq!(office.verdict(), Err(Unsupported::Encrypted));
     }
 }

@@ -255,7 +255,10 @@ async fn look(document_id: &str, owner: &Owner) -> Result<Look, Problem> {
     let Some(mut row) = row else {
         return Ok(Look::Unknown);
     };
+    let code = row.text(1);
     Ok(match row.text(0).as_str() {
+        // Read, and nothing to be found in it.
+        "completed" if code == "NO_TEXT" => Look::Failed(code),
         "completed" => Look::Ready(Shelved {
             document_id: document_id.to_owned(),
             user_id: row.text(2),
@@ -264,7 +267,7 @@ async fn look(document_id: &str, owner: &Owner) -> Result<Look, Problem> {
         }),
         "processing" => Look::Processing,
         "deleted" => Look::Deleted,
-        _ => Look::Failed(row.text(1)),
+        _ => Look::Failed(code),
     })
 }
 

@@ -1,46 +1,115 @@
-//! `document.uploaded`: reads the file, makes notes, and stores both with the events that say so, in
-//! one transaction. Dying anywhere before it leaves nothing; the event comes again.
+//! `document.uploaded`: reads the file, has pages without text looked at, makes notes, and stores it all
+//! with the events that say so, in one transaction. Dying anywhere before it leaves nothing; the event
+//! comes again, and goes on where the run was.
 
 use corpus::Document;
 use guest::events::{Disposition, Event, Failure, payload};
 use guest::postgres::{self, Transaction};
 use guest::uuid::Uuid;
 use guest::{Problem, blobs, events, llm, log, params, timestamp};
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::store::{self, Pending, Uploaded};
+use super::look::{self, Looked};
+use super::run::{self, Run, Stage};
+use super::store::{self, Uploaded};
+use super::{remove, secret};
 use crate::notes;
+use crate::ocr::{self, OcrPage, Warning};
+use crate::pdf::Pdf;
+use crate::piece::{Piece, language, pieces};
 use crate::read::{self, Reading, Unreadable};
+use crate::sniff::Kind;
 
 /// Of a file that is read into the sandbox, in bytes.
 const MAX_FILE: u64 = 100 << 20;
+/// Of what is kept of a run, in bytes.
+const MAX_WORK: u64 = 64 << 20;
+/// Pieces of a text that are stored in one statement.
+const PIECES: usize = 250;
+/// After so many attempts at notes there are none: they are no reason to have no text.
+const ATTEMPTS: u32 = 3;
 
 /// Notes and who wrote them.
 struct Notes {
     markdown: String,
     engine: String,
-    terms: Vec<String>,
+    extracted: corpus::Notes,
+}
+
+/// What a run has so far.
+#[derive(Serialize, Deserialize)]
+struct Work {
+    reading: Reading,
+    ocr: Vec<OcrPage>,
+}
+
+/// How a step of a run ends.
+enum Step {
+    Wait(u64),
+    Read(Work),
+    Failed(Unreadable),
 }
 
 pub(super) async fn handle(event: Event) -> Result<(), Disposition> {
-    let uploaded: Uploaded = payload(&event)?;
-    let id = &uploaded.document_id;
-    // Gone, or done already by an earlier delivery.
-    let Some(pending) = store::pending(id).await? else {
+    if event.topic == "document.deleted" {
+        return remove::deleted(&event).await;
+    }
+    let asked: Uploaded = payload(&event)?;
+    let id = &asked.document_id;
+    let Some(run) = Run::find(id, asked.run).await? else {
+        // Done by an earlier delivery, or by another run; or removed while one was at work.
+        if !store::exists(id).await? {
+            remove::derived(id).await?;
+        }
         return Ok(());
     };
-    let outcome = match event.previous {
-        None => read(&pending).await?,
-        Some(failure) => Err(after(failure)),
-    };
-    match outcome {
-        Ok(reading) => complete(&event, id, &pending, reading).await?,
-        Err(why) => fail(&event, id, &pending, &why).await?,
+    match step(&event, &run).await? {
+        Step::Wait(milliseconds) => return Err(Disposition::Retry(Some(milliseconds))),
+        Step::Read(work) => complete(&event, &run, work).await?,
+        Step::Failed(why) => fail(&event, &run, &why).await?,
+    }
+    look::forget(id, run.number).await;
+    remove::scratch(id).await?;
+    if !store::exists(id).await? {
+        remove::derived(id).await?;
     }
     Ok(())
 }
 
-/// The file took the last instance down with it: it is not read again.
+async fn step(event: &Event, run: &Run) -> Result<Step, Problem> {
+    // The file took the last instance down with it: it is not read again.
+    if let Some(failure) = event.previous
+        && run.stage != Stage::Notes
+    {
+        return Ok(Step::Failed(after(failure)));
+    }
+    let kept = match run.stage {
+        Stage::Ocr | Stage::Notes => kept(&run.id).await?,
+        Stage::Queued | Stage::Reading => None,
+    };
+    let is_kept = kept.is_some();
+    let mut work = match kept {
+        Some(work) => work,
+        None => match read(run).await? {
+            Ok(reading) => Work {
+                ocr: ocr::pending(&reading),
+                reading,
+            },
+            Err(why) => return Ok(Step::Failed(why)),
+        },
+    };
+    if work
+        .ocr
+        .iter()
+        .any(|page| page.status == ocr::State::Pending)
+        && let Some(wait) = look_at(run, &mut work, is_kept).await?
+    {
+        return Ok(Step::Wait(wait));
+    }
+    Ok(Step::Read(work))
+}
+
 fn after(failure: Failure) -> Unreadable {
     match failure {
         Failure::Trap => Unreadable::Corrupt("reading it failed".into()),
@@ -48,127 +117,251 @@ fn after(failure: Failure) -> Unreadable {
     }
 }
 
-async fn read(pending: &Pending) -> Result<Result<Reading, Unreadable>, Problem> {
-    match blobs::read(&pending.s3_key, MAX_FILE).await {
-        Ok(bytes) => Ok(read::read(pending.kind, &bytes)),
-        Err(blobs::Error::Corrupt) => Ok(Err(Unreadable::Corrupt(
-            "the stored file is not what was uploaded".into(),
-        ))),
-        Err(blobs::Error::NotFound) => {
-            Ok(Err(Unreadable::Corrupt("the stored file is gone".into())))
+async fn read(run: &Run) -> Result<Result<Reading, Unreadable>, Problem> {
+    run.at(Stage::Reading, 0, 0).await?;
+    let bytes = match blobs::read(&run.s3_key, MAX_FILE).await {
+        Ok(bytes) => bytes,
+        Err(blobs::Error::Corrupt) => {
+            let why = "the stored file is not what was uploaded";
+            return Ok(Err(Unreadable::Corrupt(why.into())));
         }
+        Err(blobs::Error::NotFound) => {
+            return Ok(Err(Unreadable::Corrupt("the stored file is gone".into())));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let password = secret::recall(&run.id, run.sealed_password.as_deref()).await?;
+    if run.kind != Kind::Pdf {
+        return Ok(read::read(run.kind, &bytes, password.as_deref()));
+    }
+    let mut pdf = match Pdf::open(&bytes, password.as_deref()) {
+        Ok(pdf) => pdf,
+        Err(why) => return Ok(Err(why)),
+    };
+    // The reader has its own copy of it.
+    drop(bytes);
+    loop {
+        match pdf.read_some() {
+            Ok(true) => {
+                let (done, total) = pdf.progress();
+                run.at(Stage::Reading, done, total).await?;
+            }
+            Ok(false) => return Ok(Ok(pdf.into_reading())),
+            Err(why) => return Ok(Err(why)),
+        }
+    }
+}
+
+/// What an earlier attempt at the run has kept.
+async fn kept(id: &str) -> Result<Option<Work>, Problem> {
+    match blobs::read(&remove::work_key(id), MAX_WORK).await {
+        Ok(work) => Ok(serde_json::from_slice(&work).ok()),
+        Err(blobs::Error::NotFound | blobs::Error::Corrupt | blobs::Error::TooLarge(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-async fn complete(
-    event: &Event,
-    id: &str,
-    pending: &Pending,
-    reading: Reading,
-) -> Result<(), Problem> {
-    let made = if pending.generate_notes {
-        Some(make_notes(&reading.document).await)
+/// How long to wait for the engine, in milliseconds; nothing once it is done.
+async fn look_at(run: &Run, work: &mut Work, is_kept: bool) -> Result<Option<u64>, Problem> {
+    let pages: Vec<u32> = work.ocr.iter().map(|page| page.page).collect();
+    if run.stage != Stage::Ocr {
+        run.looks_at(&work.ocr).await?;
+    }
+    let languages = notes::languages(&work.reading.document);
+    let found = match look::look(run, &pages, &languages).await? {
+        Looked::Done(found) => found,
+        Looked::Wait(wait) => {
+            if !is_kept {
+                keep(&run.id, work).await?;
+            }
+            return Ok(Some(wait));
+        }
+    };
+    work.ocr = ocr::merge(&mut work.reading, found);
+    // The engine is not asked twice where the notes take this attempt down.
+    keep(&run.id, work).await?;
+    Ok(None)
+}
+
+async fn keep(id: &str, work: &Work) -> Result<(), Problem> {
+    let json = serde_json::to_vec(work).map_err(|_| Problem::internal())?;
+    blobs::put_bytes(&remove::work_key(id), json).await
+}
+
+async fn complete(event: &Event, run: &Run, work: Work) -> Result<(), Problem> {
+    let Work { reading, ocr } = work;
+    let mut warnings = ocr::warnings(&reading);
+    let has_text = warnings.iter().all(|warning| warning.code != "NO_TEXT");
+    let made = if run.generate_notes && has_text && may_note(event) {
+        run.at(Stage::Notes, 0, 1).await?;
+        Some(make_notes(&reading, event.previous.is_none()).await)
     } else {
         None
     };
-    let text_key = format!("text/{id}.json");
+    if run.generate_notes && has_text && made.is_none() {
+        warnings.push(Warning {
+            code: "NO_NOTES",
+            message: "the notes could not be made".into(),
+            pages: vec![],
+        });
+    }
     let text = serde_json::to_vec(&reading.document).map_err(|_| Problem::internal())?;
-    blobs::put_bytes(&text_key, text).await?;
+    blobs::put_bytes(&remove::text_key(&run.id), text).await?;
     let tx = postgres::begin().await?;
-    if !events::first_time(&tx, event).await? {
+    if !events::first_time(&tx, event).await?
+        || !store_text(&tx, run, &reading, made.as_ref(), &warnings, &ocr).await?
+    {
         return Ok(());
     }
-    let (notes, engine) = match &made {
-        Some(notes) => (Some(&notes.markdown), Some(&notes.engine)),
-        None => (None, None),
-    };
+    let processed = json!({
+        "status": "completed",
+        "page_count": reading.page_count,
+        "text_key": remove::text_key(&run.id),
+        "code": if has_text { Value::Null } else { json!("NO_TEXT") },
+    });
+    publish_processed(&tx, run, processed).await?;
+    if let Some(notes) = made {
+        publish_notes(&tx, run, &notes).await?;
+    }
+    postgres::commit(tx).await
+}
+
+fn may_note(event: &Event) -> bool {
+    event.previous.is_none() || event.attempt <= ATTEMPTS
+}
+
+/// Whether the run was still on.
+async fn store_text(
+    tx: &Transaction,
+    run: &Run,
+    reading: &Reading,
+    notes: Option<&Notes>,
+    warnings: &[Warning],
+    ocr: &[OcrPage],
+) -> Result<bool, Problem> {
+    let language = language(&reading.document);
     let updated = postgres::execute_in(
-        &tx,
-        "update documents set status = 'completed', extracted_text = $2, notes = $3, engine = $4, \
-         page_count = $5, truncated = $6, processed_at = now() \
-         where document_id = $1 and status = 'processing'",
+        tx,
+        "update documents set status = 'completed', extracted_text = $3, notes = $4, engine = $5, \
+         page_count = $6, truncated = $7, warnings = $8, ocr = $9, notes_outline = $10, language = $11, \
+         notes_edited_at = null, text_run = $2, sealed_password = null, error_code = null, error_message = null, \
+         processed_at = now(), version = version + 1 \
+         where document_id = $1 and run = $2 and status = 'processing'",
         params![
-            id,
+            &run.id,
+            run.number,
             reading.document.text(),
-            notes,
-            engine,
+            notes.map(|notes| notes.markdown.clone()),
+            notes.map(|notes| notes.engine.clone()),
             reading.page_count,
-            reading.truncated
+            reading.truncated,
+            json!(warnings),
+            json!(ocr),
+            notes.map(|notes| json!(notes.extracted)),
+            language,
         ],
     );
     if updated.await? == 0 {
-        return Ok(());
+        return Ok(false);
     }
-    let processed =
-        json!({ "status": "completed", "page_count": reading.page_count, "text_key": text_key });
-    publish_processed(&tx, id, pending, processed).await?;
-    if let Some(notes) = made {
-        publish_notes(&tx, id, pending, &notes).await?;
+    run::forget_pieces(tx, &run.id).await?;
+    let mut all = pieces(&reading.document);
+    loop {
+        let some: Vec<Piece> = all.by_ref().take(PIECES).collect();
+        if some.is_empty() {
+            return Ok(true);
+        }
+        store_pieces(tx, &run.id, language, &some).await?;
     }
-    postgres::commit(tx).await
 }
 
-async fn fail(event: &Event, id: &str, pending: &Pending, why: &Unreadable) -> Result<(), Problem> {
-    log::warn(&format!("document {id} cannot be read: {}", why.code()));
-    let tx = postgres::begin().await?;
-    if !events::first_time(&tx, event).await? {
-        return Ok(());
-    }
+async fn store_pieces(
+    tx: &Transaction,
+    id: &str,
+    language: &str,
+    pieces: &[Piece],
+) -> Result<(), Problem> {
     postgres::execute_in(
-        &tx,
-        "update documents set status = 'failed', error_code = $2, error_message = $3, processed_at = now() \
-         where document_id = $1 and status = 'processing'",
-        params![id, why.code(), why.message()],
+        tx,
+        "insert into pieces (document_id, ordinal, page, starts_at, body, words) \
+         select $1, p.ordinal, p.page, p.\"start\", p.\"text\", \
+         to_tsvector($3::text::regconfig, p.\"text\") || to_tsvector('simple', p.pairs) \
+         from jsonb_to_recordset($2::jsonb) \
+         as p(ordinal integer, page integer, \"start\" integer, \"text\" text, pairs text)",
+        params![id, json!(pieces), language],
     )
     .await?;
-    publish_processed(
-        &tx,
-        id,
-        pending,
-        json!({ "status": "failed", "code": why.code() }),
-    )
-    .await?;
-    postgres::commit(tx).await
+    Ok(())
 }
 
-async fn publish_processed(
-    tx: &Transaction,
-    id: &str,
-    pending: &Pending,
-    mut outcome: serde_json::Value,
-) -> Result<(), Problem> {
+async fn fail(event: &Event, run: &Run, why: &Unreadable) -> Result<(), Problem> {
+    log::warn(&format!(
+        "document {} cannot be read: {}",
+        run.id,
+        why.code()
+    ));
+    let tx = postgres::begin().await?;
+    if !events::first_time(&tx, event).await? || !run.fail(&tx, why).await? {
+        return Ok(());
+    }
+    let failed = json!({ "status": "failed", "code": why.code() });
+    publish_processed(&tx, run, failed).await?;
+    postgres::commit(tx).await?;
+    blobs::delete(&remove::text_key(&run.id)).await
+}
+
+async fn publish_processed(tx: &Transaction, run: &Run, mut outcome: Value) -> Result<(), Problem> {
     outcome["schema_version"] = json!(1);
-    outcome["document_id"] = json!(id);
-    outcome["tenant"] = json!(pending.tenant);
-    outcome["user_id"] = json!(pending.user_id);
-    outcome["filename"] = json!(pending.filename);
+    outcome["document_id"] = json!(run.id);
+    outcome["tenant"] = json!(run.tenant);
+    outcome["user_id"] = json!(run.user_id);
+    outcome["filename"] = json!(run.filename);
     outcome["processed_at"] = json!(timestamp::now());
-    events::publish_in(tx, "document.processed", id, &outcome).await
+    events::publish_in(tx, "document.processed", &run.id, &outcome).await
 }
 
-async fn publish_notes(
-    tx: &Transaction,
-    id: &str,
-    pending: &Pending,
-    notes: &Notes,
-) -> Result<(), Problem> {
+async fn publish_notes(tx: &Transaction, run: &Run, notes: &Notes) -> Result<(), Problem> {
+    let terms: Vec<_> = notes
+        .extracted
+        .terms
+        .iter()
+        .map(|term| &term.text)
+        .collect();
     let payload = json!({
         "schema_version": 1,
-        "document_id": id,
-        "tenant": pending.tenant,
-        "user_id": pending.user_id,
+        "document_id": run.id,
+        "tenant": run.tenant,
+        "user_id": run.user_id,
         "engine": notes.engine,
-        "terms": notes.terms,
+        "terms": terms,
         "generated_at": timestamp::now(),
     });
-    events::publish_in(tx, "notes.generated", id, &payload).await
+    events::publish_in(tx, "notes.generated", &run.id, &payload).await
 }
 
 /// By the language model where there is one and it answers, else from the document itself.
-async fn make_notes(document: &Document) -> Notes {
-    let own = notes::extract(document);
-    let terms = own.terms.iter().map(|term| term.text.clone()).collect();
+async fn make_notes(reading: &Reading, may_ask: bool) -> Notes {
+    let extracted = notes::extract(&reading.document, &reading.headings);
+    let asked = if may_ask {
+        ask(&reading.document).await
+    } else {
+        None
+    };
+    match asked {
+        Some(answer) => Notes {
+            markdown: notes::sanitize(&answer.text),
+            engine: answer.model,
+            extracted,
+        },
+        None => Notes {
+            markdown: extracted.to_markdown(),
+            engine: llm::LOCAL_ENGINE.into(),
+            extracted,
+        },
+    }
+}
+
+async fn ask(document: &Document) -> Option<llm::Answer> {
     let nonce = Uuid::new_v4().simple().to_string();
     let (system, user) = notes::prompt(document, &nonce);
     let message = |role, content| llm::Message { role, content };
@@ -182,25 +375,13 @@ async fn make_notes(document: &Document) -> Notes {
         schema: None,
     };
     match llm::ask(request).await {
-        Ok(answer) if !answer.text.trim().is_empty() => Notes {
-            markdown: notes::sanitize(&answer.text),
-            engine: answer.model,
-            terms,
-        },
-        Ok(_) | Err(llm::Error::NotConfigured) => Notes {
-            markdown: own.to_markdown(),
-            engine: llm::LOCAL_ENGINE.into(),
-            terms,
-        },
+        Ok(answer) => Some(answer).filter(|answer| !answer.text.trim().is_empty()),
+        Err(llm::Error::NotConfigured) => None,
         Err(error) => {
             log::warn(&format!(
                 "the language model wrote no notes ({error}); they are extracted"
             ));
-            Notes {
-                markdown: own.to_markdown(),
-                engine: llm::LOCAL_ENGINE.into(),
-                terms,
-            }
+            None
         }
     }
 }

@@ -2,11 +2,13 @@
 //! it goes out as it comes from the database, a piece at a time.
 
 use axum::body::{Body, Bytes};
-use axum::http::header;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, stream};
 use guest::{Problem, params, postgres};
 use serde_json::Value;
+
+use super::etag;
 
 /// Characters of one piece: 1 MiB at most, whatever the script.
 const PIECE: i64 = 256 << 10;
@@ -17,10 +19,22 @@ pub(super) struct Document {
     pub(super) body: Value,
     /// `None` while there is no text.
     pub(super) characters: Option<i64>,
+    /// Grows with every change.
+    pub(super) version: i64,
+    /// Which run made the text.
+    pub(super) text_run: u32,
 }
 
-/// The contract's body.
-pub(super) fn response(document: Document) -> Result<Response, Problem> {
+/// The contract's body; none where the client has this version already.
+pub(super) fn response(document: Document, headers: &HeaderMap) -> Result<Response, Problem> {
+    let tag = etag::of(document.version);
+    if etag::is_known(headers, document.version) {
+        return Ok((StatusCode::NOT_MODIFIED, [tag]).into_response());
+    }
+    Ok(([tag], body(document)?).into_response())
+}
+
+fn body(document: Document) -> Result<Response, Problem> {
     let mut head = serde_json::to_string(&document.body).map_err(|_| Problem::internal())?;
     // The members stand already: the text is one more.
     head.pop();
@@ -29,12 +43,12 @@ pub(super) fn response(document: Document) -> Result<Response, Problem> {
         return Ok(json(Body::from(head)));
     };
     head.push_str(",\"extracted_text\":\"");
-    let id = document.id;
+    let (id, run) = (document.id, document.text_run);
     let starts = (0..characters).step_by(usize::try_from(PIECE).unwrap_or(usize::MAX));
     let pieces = stream::iter(starts).then(move |start| {
         let id = id.clone();
         async move {
-            piece(&id, start)
+            piece(&id, run, start)
                 .await
                 .map_err(|_| std::io::Error::other("the text broke off"))
         }
@@ -49,10 +63,12 @@ fn json(body: Body) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-async fn piece(id: &str, start: i64) -> Result<Bytes, Problem> {
+/// A text that another run has replaced breaks off, rather than to go on as another.
+async fn piece(id: &str, run: u32, start: i64) -> Result<Bytes, Problem> {
     let row = postgres::fetch_optional(
-        "select substring(extracted_text from $2::integer for $3::integer) from documents where document_id = $1",
-        params![id, start + 1, PIECE],
+        "select substring(extracted_text from $2::integer for $3::integer) from documents \
+         where document_id = $1 and text_run = $4",
+        params![id, start + 1, PIECE, run],
     );
     let text = row.await?.and_then(|mut row| row.opt_text(0));
     let text = text.ok_or_else(Problem::internal)?;

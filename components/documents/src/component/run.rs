@@ -1,0 +1,181 @@
+//! A run of the processing, in PostgreSQL: how far it is, and what it ends with. A run only moves
+//! forward, and what one of before still does changes nothing.
+
+use axum::response::Response;
+use guest::identity::Owner;
+use guest::postgres::{self, Transaction};
+use guest::{Problem, params};
+use serde_json::json;
+
+use super::secret;
+use super::store::{Uploaded, missing, publish_uploaded};
+use crate::ocr::OcrPage;
+use crate::read::Unreadable;
+use crate::sniff::Kind;
+
+/// What a run is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Queued,
+    Reading,
+    Ocr,
+    Notes,
+}
+
+impl Stage {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Reading => "reading",
+            Self::Ocr => "ocr",
+            Self::Notes => "notes",
+        }
+    }
+
+    fn parse(name: &str) -> Self {
+        let all = [Self::Reading, Self::Ocr, Self::Notes];
+        let found = all.into_iter().find(|stage| stage.name() == name);
+        found.unwrap_or(Self::Queued)
+    }
+}
+
+/// A document that waits to be processed, or is.
+pub(super) struct Run {
+    pub(super) id: String,
+    pub(super) number: u32,
+    pub(super) tenant: String,
+    pub(super) user_id: String,
+    pub(super) filename: String,
+    pub(super) s3_key: String,
+    pub(super) kind: Kind,
+    pub(super) generate_notes: bool,
+    pub(super) sealed_password: Option<String>,
+    pub(super) stage: Stage,
+    /// Seconds since its pages were first given to an engine.
+    pub(super) looked_for: i64,
+}
+
+impl Run {
+    /// Nothing where the run is over, or the document is gone.
+    pub(super) async fn find(id: &str, number: Option<u32>) -> Result<Option<Self>, Problem> {
+        let row = postgres::fetch_optional(
+            "select run, tenant, user_id, filename, s3_key, kind, generate_notes, sealed_password, stage, \
+             coalesce(extract(epoch from now() - ocr_since), 0)::bigint from documents \
+             where document_id = $1 and status = 'processing' and ($2::integer is null or run = $2)",
+            params![id, number],
+        );
+        Ok(row.await?.and_then(|mut row| {
+            Some(Self {
+                id: id.to_owned(),
+                number: row.count(0),
+                tenant: row.text(1),
+                user_id: row.text(2),
+                filename: row.text(3),
+                s3_key: row.text(4),
+                kind: Kind::parse(&row.text(5))?,
+                generate_notes: row.boolean(6),
+                sealed_password: row.opt_text(7),
+                stage: Stage::parse(&row.text(8)),
+                looked_for: row.int(9),
+            })
+        }))
+    }
+
+    /// Says how far it is.
+    pub(super) async fn at(&self, stage: Stage, done: u32, total: u32) -> Result<(), Problem> {
+        postgres::execute(
+            "update documents set stage = $3, stage_done = $4, stage_total = $5, active_at = now(), \
+             version = version + 1 where document_id = $1 and run = $2 and status = 'processing'",
+            params![&self.id, self.number, stage.name(), done, total],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Says which pages wait for an engine.
+    pub(super) async fn looks_at(&self, pages: &[OcrPage]) -> Result<(), Problem> {
+        postgres::execute(
+            "update documents set ocr = $3, ocr_since = coalesce(ocr_since, now()) \
+             where document_id = $1 and run = $2 and status = 'processing'",
+            params![&self.id, self.number, json!(pages)],
+        )
+        .await?;
+        let total = u32::try_from(pages.len()).unwrap_or(u32::MAX);
+        self.at(Stage::Ocr, 0, total).await
+    }
+
+    /// Still at work.
+    pub(super) async fn is_alive(&self) -> Result<(), Problem> {
+        postgres::execute(
+            "update documents set active_at = now() where document_id = $1 and run = $2 and status = 'processing'",
+            params![&self.id, self.number],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Nothing of an earlier run stays; whether the run was still on.
+    pub(super) async fn fail(&self, tx: &Transaction, why: &Unreadable) -> Result<bool, Problem> {
+        let updated = postgres::execute_in(
+            tx,
+            "update documents set status = 'failed', error_code = $3, error_message = $4, processed_at = now(), \
+             extracted_text = null, notes = null, notes_outline = null, notes_edited_at = null, engine = null, \
+             page_count = null, truncated = false, warnings = '[]', ocr = '[]', sealed_password = null, \
+             version = version + 1 where document_id = $1 and run = $2 and status = 'processing'",
+            params![&self.id, self.number, why.code(), why.message()],
+        );
+        if updated.await? == 0 {
+            return Ok(false);
+        }
+        forget_pieces(tx, &self.id).await?;
+        Ok(true)
+    }
+}
+
+pub(super) async fn forget_pieces(tx: &Transaction, id: &str) -> Result<(), Problem> {
+    let gone = postgres::execute_in(tx, "delete from pieces where document_id = $1", params![id]);
+    gone.await.map(|_| ())
+}
+
+/// Asks for another run; a document that is being processed is left to it. What was seen at work a while
+/// ago only may have been given up.
+pub(super) async fn again(
+    id: &str,
+    owner: &Owner,
+    password: Option<&str>,
+    answer: impl AsyncFnOnce(&Transaction) -> Result<Response, Problem>,
+) -> Result<Response, Problem> {
+    let tx = postgres::begin().await?;
+    let rows = postgres::fetch_in(
+        &tx,
+        "select tenant, user_id, filename, s3_key, run, status = 'processing' and \
+         greatest(requested_at, active_at) > now() - interval '10 minutes' from documents \
+         where document_id = $1 and tenant = $2 and ($3::text is null or user_id = $3) for update",
+        params![id, &owner.tenant, owner.user.clone()],
+    );
+    let mut row = rows.await?.into_iter().next().ok_or_else(missing)?;
+    if !row.boolean(5) {
+        let sealed = secret::keep(id, password).await?;
+        let event = Uploaded {
+            schema_version: 1,
+            document_id: id.to_owned(),
+            tenant: row.text(0),
+            user_id: row.text(1),
+            filename: row.text(2),
+            s3_key: row.text(3),
+            run: Some(row.count(4) + 1),
+        };
+        postgres::execute_in(
+            &tx,
+            "update documents set status = 'processing', requested_at = now(), active_at = now(), ocr_since = null, \
+             error_code = null, error_message = null, run = run + 1, stage = 'queued', stage_done = 0, \
+             stage_total = 0, sealed_password = $2, version = version + 1 where document_id = $1",
+            params![id, sealed],
+        )
+        .await?;
+        publish_uploaded(&tx, &event).await?;
+    }
+    let answer = answer(&tx).await?;
+    postgres::commit(tx).await?;
+    Ok(answer)
+}

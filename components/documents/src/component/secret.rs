@@ -1,0 +1,84 @@
+//! A file's password: never stored as it is, and gone when its run ends.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use guest::uuid::Uuid;
+use guest::{Json, Problem, blobs};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::seal::{KEY, MAX_PASSWORD, open, seal};
+
+fn key_blob(id: &str) -> String {
+    format!("keys/{id}")
+}
+
+/// Sealed for the row, with a key of its own beside it; fine without a password.
+pub(super) async fn keep(id: &str, password: Option<&str>) -> Result<Option<String>, Problem> {
+    let Some(password) = checked(password)? else {
+        return Ok(None);
+    };
+    let mut digest = Sha256::new();
+    // 122 random bits each.
+    for _ in 0..4 {
+        digest.update(Uuid::new_v4().as_bytes());
+    }
+    let key: [u8; KEY] = digest.finalize().into();
+    let sealed = seal(&key, password).ok_or_else(Problem::internal)?;
+    blobs::put_bytes(&key_blob(id), key.to_vec()).await?;
+    Ok(Some(sealed))
+}
+
+/// An empty one is none.
+pub(super) fn checked(password: Option<&str>) -> Result<Option<&str>, Problem> {
+    match password {
+        Some(password) if password.chars().count() > MAX_PASSWORD => {
+            let why = format!("`password` has {MAX_PASSWORD} characters at most");
+            Err(Problem::validation(why))
+        }
+        password => Ok(password.filter(|password| !password.is_empty())),
+    }
+}
+
+/// What was kept.
+pub(super) async fn recall(id: &str, sealed: Option<&str>) -> Result<Option<String>, Problem> {
+    let Some(sealed) = sealed else {
+        return Ok(None);
+    };
+    match blobs::read(&key_blob(id), KEY as u64).await {
+        Ok(key) => Ok(open(&key, sealed)),
+        // Without its key it opens nothing; the file will say that it wants one.
+        Err(blobs::Error::NotFound | blobs::Error::TooLarge(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Also fine when there is none.
+pub(super) async fn forget(id: &str) -> Result<(), Problem> {
+    blobs::delete(&key_blob(id)).await
+}
+
+/// The password of a body `{"password"}`, which may be left out.
+pub(super) struct Given(pub(super) Option<String>);
+
+#[derive(Deserialize)]
+struct Body {
+    password: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Given {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let whole = Request::from_parts(parts.clone(), body);
+        let bytes = Bytes::from_request(whole, state).await;
+        let bytes = bytes.map_err(|e| Problem::validation(e.body_text()))?;
+        if bytes.trim_ascii().is_empty() {
+            return Ok(Self(None));
+        }
+        let request = Request::from_parts(parts, bytes.into());
+        let Json(Body { password }) = Json::from_request(request, state).await?;
+        Ok(Self(password))
+    }
+}

@@ -1,0 +1,48 @@
+//! A file's password while it waits: sealed in the database, the key among the blobs, so that neither
+//! store alone gives it away. Each key seals once.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chacha20poly1305::aead::{Aead, KeyInit};
+use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
+
+/// Bytes of a key.
+pub const KEY: usize = 32;
+/// Characters of a password; PDF takes 127 bytes.
+pub const MAX_PASSWORD: usize = 255;
+
+/// A key is used once, so that the nonce may be always the same.
+const NONCE: [u8; 12] = [0; 12];
+
+fn cipher(key: &[u8; KEY]) -> ChaCha20Poly1305 {
+    ChaCha20Poly1305::new(&Key::from(*key))
+}
+
+/// What can be stored; `None` only for what no memory holds.
+pub fn seal(key: &[u8; KEY], password: &str) -> Option<String> {
+    let sealed = cipher(key).encrypt(&Nonce::from(NONCE), password.as_bytes());
+    sealed.ok().map(|sealed| STANDARD.encode(sealed))
+}
+
+/// The password, where the key is its own.
+pub fn open(key: &[u8], sealed: &str) -> Option<String> {
+    let key: &[u8; KEY] = key.try_into().ok()?;
+    let sealed = STANDARD.decode(sealed).ok()?;
+    let opened = cipher(key).decrypt(&Nonce::from(NONCE), sealed.as_slice());
+    String::from_utf8(opened.ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_its_own_key_opens_it() {
+        let sealed = seal(&[7; KEY], "geheim").unwrap();
+        assert!(!sealed.contains("geheim"));
+        assert_eq!(open(&[7; KEY], &sealed).as_deref(), Some("geheim"));
+        assert_eq!(open(&[8; KEY], &sealed), None);
+        assert_eq!(open(&[7; 5], &sealed), None);
+        assert_eq!(open(&[7; KEY], "no base64!"), None);
+    }
+}
