@@ -13,6 +13,7 @@ mod chat_owners;
 mod chat_sessions;
 mod crash;
 mod deploy;
+mod documents;
 mod engines;
 mod faults;
 mod gateway;
