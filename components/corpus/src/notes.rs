@@ -284,6 +284,19 @@ mod tests {
     }
 
     #[test]
+    fn what_the_file_calls_a_heading_is_one() {
+        let text = format!("how to look at cells\n\n{}", sentence(1, 1));
+        let document = document(&[&text]);
+        let title =
+            |headings: &[String]| Notes::extract_under(&document, headings).sections[0].title();
+        assert_eq!(title(&[]), "Page 1");
+        assert_eq!(
+            title(&["How to look\nat cells".into()]),
+            "how to look at cells"
+        );
+    }
+
+    #[test]
     fn a_document_s_text_does_not_become_markup() {
         let hostile = "The image ![x](http://evil) is a thing that <script> people put into their texts today.";
         let notes = Notes {

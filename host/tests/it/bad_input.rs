@@ -121,6 +121,13 @@ async fn files_are_judged_by_content_not_by_name() {
     host.stop().await;
 }
 
+async fn assert_unreadable(host: &TestHost, document: &Value) {
+    let context = json!({ "document_id": document["document_id"] });
+    let chat = json!({ "message": "x", "user_id": "alice", "document_context": context });
+    let answer = host.post("/chat", chat).await;
+    assert_eq!(answer.code(), (422, "DOCUMENT_UNREADABLE"), "{document}");
+}
+
 #[tokio::test]
 async fn documents_that_cannot_be_read_fail_with_their_reason() {
     let host = TestHost::start().await;
@@ -144,25 +151,27 @@ async fn documents_that_cannot_be_read_fail_with_their_reason() {
             b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog".to_vec(),
             &["CORRUPT_DOCUMENT", "NO_TEXT"],
         ),
-        ("blank.pdf", pdf(&[""]), &["NO_TEXT"]),
         (
             "cyclic.pdf",
             cyclic(),
             &["CORRUPT_DOCUMENT", "NO_TEXT", "DOCUMENT_TOO_COMPLEX"],
         ),
-        ("spaces.txt", b"  \n \n".to_vec(), &["NO_TEXT"]),
     ] {
         let document = host.processed("alice", name, bytes).await;
         assert_eq!(document["status"], "failed", "{name} {document}");
         let code = document["failure"]["code"].as_str().unwrap();
         assert!(codes.contains(&code), "{name}: {code}");
-        let id = &document["document_id"];
-        let chat = json!({ "message": "x", "user_id": "alice", "document_context": { "document_id": id } });
-        assert_eq!(
-            host.post("/chat", chat).await.code(),
-            (422, "DOCUMENT_UNREADABLE"),
-            "{name}"
-        );
+        assert_unreadable(&host, &document).await;
+    }
+    // What reads and says nothing is no failure; there is nothing to be asked of it either.
+    for (name, bytes) in [
+        ("blank.pdf", pdf(&[""])),
+        ("spaces.txt", b"  \n \n".to_vec()),
+    ] {
+        let document = host.processed("alice", name, bytes).await;
+        assert_eq!(document["status"], "completed", "{name} {document}");
+        assert_eq!(document["warnings"][0]["code"], "NO_TEXT", "{document}");
+        assert_unreadable(&host, &document).await;
     }
     // The xref table is wrong, and the file reads all the same.
     let moved = [b"%PDF-1.4\n% moved\n", &whole[9..]].concat();

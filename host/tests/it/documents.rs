@@ -157,6 +157,32 @@ async fn a_page_without_text_is_read_from_its_image() {
 }
 
 #[tokio::test]
+async fn many_scanned_pages_hold_up_no_other_document() {
+    if !has_ocr() {
+        return;
+    }
+    let host = TestHost::start().await;
+    let scan = host
+        .upload("alice", "scan.pdf", sample::scanned(8, PAGE, 1000, 300))
+        .await
+        .ok();
+    let text = host.processed("bob", "a.txt", BIOLOGY).await;
+    assert_eq!(text["status"], "completed");
+    let scan = host.settled(&id(&scan)).await;
+    let read = scan["needs_ocr"].as_array().unwrap();
+    assert!(read.iter().all(|page| page["status"] == "read"), "{scan}");
+    assert_eq!(
+        scan["extracted_text"]
+            .as_str()
+            .unwrap()
+            .matches("LECTERN")
+            .count(),
+        8
+    );
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn without_an_engine_a_scan_is_completed_with_warnings() {
     let host = TestHost::with("components", |config| config.backends.ocr.what = Ocr::None).await;
     let half = host
@@ -716,4 +742,70 @@ async fn hostile_files_end_in_text_or_a_typed_error_beside_sound_ones() {
         (422, "ENCRYPTED_DOCUMENT")
     );
     host.stop().await;
+}
+
+/// Bytes of this process that are in memory (proc(5)).
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+/// Reading alone: without notes, and less what a document of one page takes.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures; alone, with --nocapture"]
+async fn a_book_is_read_in_the_sandbox_about_as_fast_as_outside() {
+    const PAGES: usize = 120;
+    let host = TestHost::start().await;
+    let book = |pages| sample::text(&[BIOLOGY, HISTORY].repeat(pages / 2 + 1)[..pages]);
+    let native = |file: &[u8]| {
+        let began = std::time::Instant::now();
+        documents::pdf::read(file, None).unwrap();
+        began.elapsed().as_secs_f64()
+    };
+    let sandbox = async |file: &[u8]| {
+        let form = Form::new()
+            .text("generate_notes", "false")
+            .part("file", file_of(file));
+        let began = std::time::Instant::now();
+        let uploaded = host.form("/upload", form).await.ok();
+        assert_eq!(host.settled(&id(&uploaded)).await["status"], "completed");
+        began.elapsed().as_secs_f64()
+    };
+    let (small, large) = (book(1), book(PAGES));
+    sandbox(&small).await;
+    let before = resident();
+    let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let watch = {
+        let done = done.clone();
+        std::thread::spawn(move || {
+            let mut most = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                most = most.max(resident());
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+            most
+        })
+    };
+    sandbox(&large).await;
+    done.store(true, std::sync::atomic::Ordering::Relaxed);
+    let grown = watch.join().unwrap().saturating_sub(before);
+    let mut ratios = Vec::new();
+    for _ in 0..5 {
+        let outside = native(&large) - native(&small);
+        let inside = sandbox(&large).await - sandbox(&small).await;
+        println!("{PAGES} pages: {outside:.3} s native, {inside:.3} s in the sandbox");
+        ratios.push(inside / outside);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!(
+        "median ratio {:.2}; grew by {:.1} MB",
+        ratios[2],
+        grown as f64 / 1e6
+    );
+    host.stop().await;
+}
+
+fn file_of(bytes: &[u8]) -> Part {
+    file(bytes, "book.pdf")
 }

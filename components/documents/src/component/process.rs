@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::look::{self, Looked};
 use super::run::{self, Run, Stage};
-use super::store::{self, Uploaded};
+use super::store::{self, FIRST_RUN, Uploaded};
 use super::{remove, secret};
 use crate::notes;
 use crate::ocr::{self, OcrPage, Warning};
@@ -58,23 +58,25 @@ pub(super) async fn handle(event: Event) -> Result<(), Disposition> {
     let asked: Uploaded = payload(&event)?;
     let id = &asked.document_id;
     let Some(run) = Run::find(id, asked.run).await? else {
-        // Done by an earlier delivery, or by another run; or removed while one was at work.
-        if !store::exists(id).await? {
-            remove::derived(id).await?;
-        }
-        return Ok(());
+        // Done by an earlier delivery, which may have died before it cleared up.
+        return Ok(clear_up(id, asked.run.unwrap_or(FIRST_RUN)).await?);
     };
     match step(&event, &run).await? {
         Step::Wait(milliseconds) => return Err(Disposition::Retry(Some(milliseconds))),
         Step::Read(work) => complete(&event, &run, work).await?,
         Step::Failed(why) => fail(&event, &run, &why).await?,
     }
-    look::forget(id, run.number).await;
-    remove::scratch(id).await?;
-    if !store::exists(id).await? {
-        remove::derived(id).await?;
+    Ok(clear_up(id, run.number).await?)
+}
+
+/// What a run that is over leaves behind; all that was made of a document that was deleted meanwhile.
+async fn clear_up(id: &str, run: u32) -> Result<(), Problem> {
+    look::forget(id, run).await;
+    if store::exists(id).await? {
+        remove::scratch(id, run).await
+    } else {
+        remove::derived(id, run).await
     }
-    Ok(())
 }
 
 async fn step(event: &Event, run: &Run) -> Result<Step, Problem> {
@@ -85,7 +87,7 @@ async fn step(event: &Event, run: &Run) -> Result<Step, Problem> {
         return Ok(Step::Failed(after(failure)));
     }
     let kept = match run.stage {
-        Stage::Ocr | Stage::Notes => kept(&run.id).await?,
+        Stage::Ocr | Stage::Notes => kept(run).await?,
         Stage::Queued | Stage::Reading => None,
     };
     let is_kept = kept.is_some();
@@ -130,7 +132,7 @@ async fn read(run: &Run) -> Result<Result<Reading, Unreadable>, Problem> {
         }
         Err(error) => return Err(error.into()),
     };
-    let password = secret::recall(&run.id, run.sealed_password.as_deref()).await?;
+    let password = secret::recall(&run.id, run.number, run.sealed_password.as_deref()).await?;
     if run.kind != Kind::Pdf {
         return Ok(read::read(run.kind, &bytes, password.as_deref()));
     }
@@ -153,8 +155,8 @@ async fn read(run: &Run) -> Result<Result<Reading, Unreadable>, Problem> {
 }
 
 /// What an earlier attempt at the run has kept.
-async fn kept(id: &str) -> Result<Option<Work>, Problem> {
-    match blobs::read(&remove::work_key(id), MAX_WORK).await {
+async fn kept(run: &Run) -> Result<Option<Work>, Problem> {
+    match blobs::read(&remove::work_key(&run.id, run.number), MAX_WORK).await {
         Ok(work) => Ok(serde_json::from_slice(&work).ok()),
         Err(blobs::Error::NotFound | blobs::Error::Corrupt | blobs::Error::TooLarge(_)) => Ok(None),
         Err(error) => Err(error.into()),
@@ -172,20 +174,20 @@ async fn look_at(run: &Run, work: &mut Work, is_kept: bool) -> Result<Option<u64
         Looked::Done(found) => found,
         Looked::Wait(wait) => {
             if !is_kept {
-                keep(&run.id, work).await?;
+                keep(run, work).await?;
             }
             return Ok(Some(wait));
         }
     };
     work.ocr = ocr::merge(&mut work.reading, found);
     // The engine is not asked twice where the notes take this attempt down.
-    keep(&run.id, work).await?;
+    keep(run, work).await?;
     Ok(None)
 }
 
-async fn keep(id: &str, work: &Work) -> Result<(), Problem> {
+async fn keep(run: &Run, work: &Work) -> Result<(), Problem> {
     let json = serde_json::to_vec(work).map_err(|_| Problem::internal())?;
-    blobs::put_bytes(&remove::work_key(id), json).await
+    blobs::put_bytes(&remove::work_key(&run.id, run.number), json).await
 }
 
 async fn complete(event: &Event, run: &Run, work: Work) -> Result<(), Problem> {
@@ -213,12 +215,14 @@ async fn complete(event: &Event, run: &Run, work: Work) -> Result<(), Problem> {
     {
         return Ok(());
     }
-    let processed = json!({
+    let mut processed = json!({
         "status": "completed",
         "page_count": reading.page_count,
         "text_key": remove::text_key(&run.id),
-        "code": if has_text { Value::Null } else { json!("NO_TEXT") },
     });
+    if !has_text {
+        processed["code"] = json!("NO_TEXT");
+    }
     publish_processed(&tx, run, processed).await?;
     if let Some(notes) = made {
         publish_notes(&tx, run, &notes).await?;

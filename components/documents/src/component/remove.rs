@@ -5,7 +5,7 @@
 use axum::Json;
 use guest::events::{Disposition, Event, payload};
 use guest::postgres::{self, Transaction};
-use guest::{Caller, Path, Problem, Query, blobs, events, params};
+use guest::{Caller, Path, Problem, Query, blobs, events, params, timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -24,6 +24,8 @@ struct Deleted {
     s3_key: Option<String>,
     #[serde(default)]
     run: u32,
+    #[serde(default)]
+    deleted_at: String,
 }
 
 pub(super) async fn remove(
@@ -47,6 +49,7 @@ pub(super) async fn remove(
         user_id: row.text(1),
         s3_key: row.opt_text(2),
         run: row.count(3),
+        deleted_at: timestamp::now(),
     };
     forget_answers(&tx, &gone).await?;
     events::publish_in(&tx, "document.deleted", &id, &json!(gone)).await?;
@@ -82,19 +85,19 @@ async fn blobs_of(gone: &Deleted) -> Result<(), Problem> {
     if let Some(key) = &gone.s3_key {
         blobs::delete(key).await?;
     }
-    derived(&gone.document_id).await
+    derived(&gone.document_id, gone.run).await
 }
 
 /// What processing made of a document.
-pub(super) async fn derived(id: &str) -> Result<(), Problem> {
+pub(super) async fn derived(id: &str, run: u32) -> Result<(), Problem> {
     blobs::delete(&text_key(id)).await?;
-    scratch(id).await
+    scratch(id, run).await
 }
 
-/// What processing has no more need of.
-pub(super) async fn scratch(id: &str) -> Result<(), Problem> {
-    blobs::delete(&work_key(id)).await?;
-    secret::forget(id).await
+/// What a run that is over has no more need of.
+pub(super) async fn scratch(id: &str, run: u32) -> Result<(), Problem> {
+    blobs::delete(&work_key(id, run)).await?;
+    secret::forget(id, run).await
 }
 
 /// The text by page, for other services.
@@ -103,6 +106,6 @@ pub(super) fn text_key(id: &str) -> String {
 }
 
 /// The text as it is while pages of it are looked at.
-pub(super) fn work_key(id: &str) -> String {
-    format!("work/{id}.json")
+pub(super) fn work_key(id: &str, run: u32) -> String {
+    format!("work/{id}-{run}.json")
 }

@@ -155,7 +155,8 @@ pub(super) async fn again(
     );
     let mut row = rows.await?.into_iter().next().ok_or_else(missing)?;
     if !row.boolean(5) {
-        let sealed = secret::keep(id, password).await?;
+        let run = row.count(4) + 1;
+        let sealed = secret::keep(id, run, password).await?;
         let event = Uploaded {
             schema_version: 1,
             document_id: id.to_owned(),
@@ -163,14 +164,14 @@ pub(super) async fn again(
             user_id: row.text(1),
             filename: row.text(2),
             s3_key: row.text(3),
-            run: Some(row.count(4) + 1),
+            run: Some(run),
         };
         postgres::execute_in(
             &tx,
             "update documents set status = 'processing', requested_at = now(), active_at = now(), ocr_since = null, \
-             error_code = null, error_message = null, run = run + 1, stage = 'queued', stage_done = 0, \
+             error_code = null, error_message = null, run = $3, stage = 'queued', stage_done = 0, \
              stage_total = 0, sealed_password = $2, version = version + 1 where document_id = $1",
-            params![id, sealed],
+            params![id, sealed, run],
         )
         .await?;
         publish_uploaded(&tx, &event).await?;

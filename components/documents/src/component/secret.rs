@@ -9,12 +9,17 @@ use sha2::{Digest, Sha256};
 
 use crate::seal::{KEY, MAX_PASSWORD, open, seal};
 
-fn key_blob(id: &str) -> String {
-    format!("keys/{id}")
+/// A run has its own: what ends one takes nothing from the next.
+fn key_blob(id: &str, run: u32) -> String {
+    format!("keys/{id}-{run}")
 }
 
 /// Sealed for the row, with a key of its own beside it; fine without a password.
-pub(super) async fn keep(id: &str, password: Option<&str>) -> Result<Option<String>, Problem> {
+pub(super) async fn keep(
+    id: &str,
+    run: u32,
+    password: Option<&str>,
+) -> Result<Option<String>, Problem> {
     let Some(password) = checked(password)? else {
         return Ok(None);
     };
@@ -25,7 +30,7 @@ pub(super) async fn keep(id: &str, password: Option<&str>) -> Result<Option<Stri
     }
     let key: [u8; KEY] = digest.finalize().into();
     let sealed = seal(&key, password).ok_or_else(Problem::internal)?;
-    blobs::put_bytes(&key_blob(id), key.to_vec()).await?;
+    blobs::put_bytes(&key_blob(id, run), key.to_vec()).await?;
     Ok(Some(sealed))
 }
 
@@ -41,11 +46,15 @@ pub(super) fn checked(password: Option<&str>) -> Result<Option<&str>, Problem> {
 }
 
 /// What was kept.
-pub(super) async fn recall(id: &str, sealed: Option<&str>) -> Result<Option<String>, Problem> {
+pub(super) async fn recall(
+    id: &str,
+    run: u32,
+    sealed: Option<&str>,
+) -> Result<Option<String>, Problem> {
     let Some(sealed) = sealed else {
         return Ok(None);
     };
-    match blobs::read(&key_blob(id), KEY as u64).await {
+    match blobs::read(&key_blob(id, run), KEY as u64).await {
         Ok(key) => Ok(open(&key, sealed)),
         // Without its key it opens nothing; the file will say that it wants one.
         Err(blobs::Error::NotFound | blobs::Error::TooLarge(_)) => Ok(None),
@@ -54,8 +63,8 @@ pub(super) async fn recall(id: &str, sealed: Option<&str>) -> Result<Option<Stri
 }
 
 /// Also fine when there is none.
-pub(super) async fn forget(id: &str) -> Result<(), Problem> {
-    blobs::delete(&key_blob(id)).await
+pub(super) async fn forget(id: &str, run: u32) -> Result<(), Problem> {
+    blobs::delete(&key_blob(id, run)).await
 }
 
 /// The password of a body `{"password"}`, which may be left out.

@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 use super::text::Document;
 use crate::sniff::Kind;
 
+/// The run that an upload asks for.
+pub(super) const FIRST_RUN: u32 = 1;
+
 /// A new document.
 pub(super) struct Upload {
     pub(super) document_id: String,
@@ -81,7 +84,7 @@ async fn insert_one(tx: &Transaction, upload: &Upload) -> Result<(), Problem> {
         user_id: upload.user.id.clone(),
         filename: upload.filename.clone(),
         s3_key: upload.s3_key.clone(),
-        run: Some(1),
+        run: Some(FIRST_RUN),
     };
     publish_uploaded(tx, &event).await
 }

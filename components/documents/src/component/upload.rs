@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::form::{Form, Refused, StoredFile, Wanted, staged};
 use super::secret;
-use super::store::{self, Upload};
+use super::store::{self, FIRST_RUN, Upload};
 
 /// Files of one batch.
 const MAX_BATCH: usize = 20;
@@ -148,7 +148,7 @@ async fn become_upload(user: &User, form: &Form, file: &StoredFile) -> Result<Up
         blobs::segment(&user.id),
         file.id
     );
-    let sealed_password = secret::keep(&file.id, form.password.as_deref()).await?;
+    let sealed_password = secret::keep(&file.id, FIRST_RUN, form.password.as_deref()).await?;
     blobs::rename(&staged(&file.id), &s3_key).await?;
     Ok(Upload {
         document_id: file.id.clone(),
@@ -165,7 +165,7 @@ async fn become_upload(user: &User, form: &Form, file: &StoredFile) -> Result<Up
 async fn remove(uploads: &[Upload]) {
     for upload in uploads {
         let _ = blobs::delete(&upload.s3_key).await;
-        let _ = secret::forget(&upload.document_id).await;
+        let _ = secret::forget(&upload.document_id, FIRST_RUN).await;
     }
 }
 
