@@ -61,8 +61,9 @@ async fn process(
 ) -> Result<Response, Problem> {
     let owner = caller.sees(by.user_id.as_deref())?;
     let user = caller.acts_as(by.user_id.as_deref())?;
-    let given = password.clone().unwrap_or_default();
-    let fingerprint = idempotency::fingerprint(&[id.as_bytes(), given.as_bytes()]);
+    // Not the password itself: a fingerprint is kept for a day, and could be guessed from.
+    let has_password = [u8::from(password.is_some())];
+    let fingerprint = idempotency::fingerprint(&[id.as_bytes(), &has_password]);
     idempotency::once(key, &user, "/process/{id}", &fingerprint, async |claim| {
         let body = json!({ "message": "Processing started", "document_id": id });
         run::again(&id, &owner, password.as_deref(), async |tx| {

@@ -8,7 +8,7 @@ use guest::{Problem, events, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::text::Document;
+use super::text::{Document, PIECE};
 use crate::sniff::Kind;
 
 /// The run that an upload asks for.
@@ -148,9 +148,10 @@ pub(super) async fn document(id: &str, owner: &Owner) -> Result<Document, Proble
     let row = postgres::fetch_optional(
         "select filename, status, char_length(extracted_text)::bigint, notes, page_count, processed_at, uploaded_at, \
          s3_key, engine, truncated, error_code, error_message, stage, stage_done, stage_total, warnings, ocr, \
-         notes_edited_at, version, text_run, kind \
+         notes_edited_at, version, text_run, kind, \
+         case when char_length(extracted_text) <= $4 then extracted_text end \
          from documents where document_id = $1 and tenant = $2 and ($3::text is null or user_id = $3)",
-        params![id, &owner.tenant, owner.user.clone()],
+        params![id, &owner.tenant, owner.user.clone(), PIECE],
     );
     let mut row = row.await?.ok_or_else(missing)?;
     let status = row.text(1);
@@ -178,6 +179,7 @@ pub(super) async fn document(id: &str, owner: &Owner) -> Result<Document, Proble
         id: id.to_owned(),
         body,
         characters: row.opt_int(2),
+        short: row.opt_text(21),
         version: row.int(18),
         text_run: row.count(19),
     })

@@ -79,9 +79,10 @@ async fn take(
 }
 
 fn fingerprint(form: &Form) -> String {
-    let notes = [u8::from(form.generate_notes.unwrap_or(true))];
-    let password = form.password.as_deref().unwrap_or_default();
-    let mut parts: Vec<&[u8]> = vec![&notes, password.as_bytes()];
+    // Not the password itself: a fingerprint is kept for a day, and could be guessed from.
+    let notes = form.generate_notes.unwrap_or(true);
+    let flags = [u8::from(notes), u8::from(form.password.is_some())];
+    let mut parts: Vec<&[u8]> = vec![&flags];
     for file in &form.files {
         match file {
             Ok(file) => parts.extend([file.name.as_bytes(), &file.digest]),
