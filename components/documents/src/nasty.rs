@@ -79,7 +79,7 @@ fn every_pdf_ends_in_text_or_a_typed_error() {
     let jpeg = b"\xFF\xD8\xFF\xE0 no picture";
     let many: Vec<&str> = vec!["A page."; 120];
     check(&[
-        ("sound", whole.clone(), "pdf text"),
+        ("sound", whole, "pdf text"),
         (
             "encrypted",
             pdf::encrypted(BIOLOGY, "geheim"),
@@ -156,7 +156,7 @@ fn every_package_ends_in_text_or_a_typed_error() {
     let opendocument: &[(&str, &[u8])] =
         &[("mimetype", b"application/vnd.oasis.opendocument.text")];
     check(&[
-        ("sound", whole.clone(), "docx text"),
+        ("sound", whole, "docx text"),
         ("ZIP64", package::zip64("A text."), "docx text"),
         (
             "70 MiB of spaces, a thousand to one",
