@@ -257,6 +257,12 @@ pub fn definitions(document: &Document, tokenizer: &Tokenizer, limit: usize) -> 
 /// The term that the sentence defines: what stands before the first defining words, where that is a
 /// noun and its company of one to five words, its article apart.
 pub fn defined(sentence: &str, tokenizer: &Tokenizer) -> Option<String> {
+    parts(sentence, tokenizer).map(|(term, _)| term.to_owned())
+}
+
+/// The term that the sentence defines, and what it says the term is, with its article: the sentence from
+/// there to its end, without the full stop.
+pub fn parts<'a>(sentence: &'a str, tokenizer: &Tokenizer) -> Option<(&'a str, &'a str)> {
     let (at, defines) = DEFINES
         .iter()
         .filter_map(|defines| Some((sentence.find(defines)?, *defines)))
@@ -268,7 +274,12 @@ pub fn defined(sentence: &str, tokenizer: &Tokenizer) -> Option<String> {
         .unwrap_or(before);
     let after = fold(sentence[at + defines.len()..].split_whitespace().next()?);
     let fits = is_noun_phrase(bare, tokenizer) && !POINTING.contains(&after.as_str());
-    fits.then(|| bare.to_owned())
+    // The article that ends the defining words belongs to what is said.
+    let article = ["a", "an", "the", "ein", "eine", "der", "die", "das"]
+        .iter()
+        .find(|article| defines.trim_end().ends_with(&format!(" {article}")));
+    let from = at + defines.len() - article.map_or(0, |article| article.len() + 1);
+    fits.then(|| (bare, sentence[from..].trim().trim_end_matches('.')))
 }
 
 fn is_noun_phrase(phrase: &str, tokenizer: &Tokenizer) -> bool {
@@ -330,6 +341,23 @@ mod tests {
             ),
         ] {
             assert_eq!(term(sentence).as_deref(), Some(expected), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_definition_has_two_parts() {
+        let tokenizer = Tokenizer::detect(samples::BIOLOGY);
+        for (sentence, said) in [
+            (
+                "The cytoplasm is a jelly-like substance.",
+                "a jelly-like substance",
+            ),
+            ("Mitosis refers to cell division.", "cell division"),
+        ] {
+            assert_eq!(
+                parts(sentence, &tokenizer).map(|(_, said)| said),
+                Some(said)
+            );
         }
     }
 
