@@ -7,6 +7,7 @@ use corpus::terms::fold;
 
 use crate::calendar::siblings;
 use crate::material::{Fact, Material};
+use crate::phrases;
 use crate::question::{Difficulty, Kind, Question};
 use crate::shuffle::Rng;
 use crate::things::{Class, Thing, places, value};
@@ -50,14 +51,18 @@ pub fn question(
                 options,
                 answer: answer.to_owned(),
                 kind: Kind::MultipleChoice,
-                explanation: format!("The document says: “{}”", fact.text),
+                rubric: vec![],
+                explanation: phrases::the_document_says(
+                    &fact.text,
+                    phrases::Language::of(&material.tokenizer),
+                ),
                 source: fact.source.clone(),
             })
         })
 }
 
-/// The fact's things and where they stand, those first that the difficulty asks for; what the whole
-/// document is about comes last.
+/// The fact's things and where they stand, those first that the notes name, unless it is to be hard, and
+/// that the difficulty asks for; what the whole document is about comes last.
 pub fn candidates<'a>(
     fact: &Fact,
     material: &'a Material,
@@ -81,6 +86,9 @@ pub fn candidates<'a>(
                 )
             });
         }
+    }
+    if difficulty != Difficulty::Hard {
+        found.sort_by_key(|(thing, _)| !thing.noted);
     }
     found.sort_by_key(|(thing, _)| thing.common);
     found
@@ -107,6 +115,8 @@ pub fn distractors(
         Difficulty::Medium => rng.shuffle(&mut pool),
         Difficulty::Hard => pool.sort_by_key(|thing| distance(thing, answer)),
     }
+    // As many words as the answer, as long as there are such.
+    pool.sort_by_key(|thing| thing.class != answer.class);
     let mut chosen: Vec<String> = Vec::new();
     for thing in pool {
         let text = fold(&thing.text);
@@ -139,7 +149,7 @@ fn pool<'a>(answer: &Thing, at: usize, fact: &Fact, material: &'a Material) -> V
     let places = places(&fact.text, at, &answer.text);
     let is_name = matches!(answer.class, Class::Name(_) | Class::Acronym);
     let fits = |thing: &&Thing| {
-        thing.class == answer.class
+        thing.class.stands_for(answer.class)
             && (!is_name || thing.fits(&places))
             && is_about_as_long(&thing.text, &answer.text)
             && thing.text.ends_with('s') == answer.text.ends_with('s')

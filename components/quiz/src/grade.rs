@@ -5,38 +5,122 @@
 //! | true_false | `true`, `True`, `T`, `yes`, `1`, JSON `true` → True; `false`, `F`, `no`, `0`, JSON `false` → False |
 //! | multiple_choice | the option's text, whatever its letter case, spaces, compatibility forms or final full stop; else its letter (`A`…`D`, `b)`), or its number from 0 as a JSON number |
 //!
+//! | short_answer | see [`crate::meaning`] |
+//!
 //! Where the options are single letters or digits themselves, the text counts and a letter is text.
 
-use corpus::terms::fold;
+use corpus::terms::{Tokenizer, fold};
 use serde_json::Value;
 
+use crate::grader::{Item, speaks_to_the_marker};
+use crate::meaning::{Verdict, judge};
 use crate::question::Kind;
+
+/// Points from which an answer counts as correct.
+pub const PASS: f64 = 0.6;
 
 /// What an answer is worth.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mark {
-    /// Whether it counts as correct.
-    pub correct: bool,
-    /// 0 to 1.
-    pub points: f32,
+    /// 0 to 1; 0 as long as it needs review.
+    pub points: f64,
+    /// Nobody could say what the answer is worth: a person should.
+    pub needs_review: bool,
 }
 
-/// An answer that is missing is wrong.
+impl Mark {
+    /// A mark that stands, clamped to 0 to 1; what is no number is worth nothing.
+    pub fn of(points: f64) -> Self {
+        let points = if points.is_finite() {
+            points.clamp(0.0, 1.0)
+        } else {
+            0.0
+        };
+        Self {
+            points,
+            needs_review: false,
+        }
+    }
+
+    /// A mark that a person has to give.
+    pub const REVIEW: Self = Self {
+        points: 0.0,
+        needs_review: true,
+    };
+
+    /// Whether the answer counts as correct.
+    pub fn is_correct(&self) -> bool {
+        self.points >= PASS
+    }
+}
+
+/// An answer that is missing is wrong, and so is one in words, which [`crate::meaning`] judges.
 pub fn grade(kind: Kind, options: &[String], key: &str, given: Option<&Value>) -> Mark {
     let chosen = given.and_then(|given| match kind {
         Kind::TrueFalse => truth(given).map(ToOwned::to_owned),
         Kind::MultipleChoice => option(options, given),
+        Kind::ShortAnswer => None,
     });
-    let correct = chosen.as_deref() == Some(key);
-    Mark {
-        correct,
-        points: if correct { 1.0 } else { 0.0 },
+    let is_key = chosen.as_deref() == Some(key);
+    Mark::of(if is_key { 1.0 } else { 0.0 })
+}
+
+/// A question as it was asked, with its key.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What kind.
+    pub kind: Kind,
+    /// What was asked.
+    pub stem: String,
+    /// In the order they are shown.
+    pub options: Vec<String>,
+    /// One of the options, or a model answer.
+    pub answer: String,
+    /// What an answer in words must say; may be empty.
+    pub rubric: Vec<String>,
+    /// The document's own words.
+    pub quote: String,
+}
+
+/// What can be said of an answer here.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// What it is worth.
+    Marked(Mark),
+    /// Somebody has to understand it.
+    Unsure(Item),
+}
+
+impl Asked {
+    /// The mark of an answer, or what a marker must know.
+    pub fn mark(&self, given: Option<&Value>) -> Outcome {
+        if self.kind != Kind::ShortAnswer {
+            return Outcome::Marked(grade(self.kind, &self.options, &self.answer, given));
+        }
+        let given = match given {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Number(number)) => number.to_string(),
+            Some(Value::Bool(truth)) => truth.to_string(),
+            _ => return Outcome::Marked(Mark::of(0.0)),
+        };
+        let tokenizer = Tokenizer::detect(&format!("{} {} {}", self.quote, self.stem, self.answer));
+        match judge(&self.answer, &self.stem, &given, &tokenizer) {
+            Verdict::Sure(points) => Outcome::Marked(Mark::of(points)),
+            Verdict::Unsure if speaks_to_the_marker(&given) => Outcome::Marked(Mark::REVIEW),
+            Verdict::Unsure => Outcome::Unsure(Item {
+                question: self.stem.clone(),
+                reference: self.answer.clone(),
+                rubric: self.rubric.clone(),
+                quote: self.quote.clone(),
+                answer: given,
+            }),
+        }
     }
 }
 
 /// 100 times the mean, rounded; 0 for none.
-pub fn score(points: &[f32]) -> u32 {
-    let mean = points.iter().sum::<f32>() / points.len().max(1) as f32;
+pub fn score(points: &[f64]) -> u32 {
+    let mean = points.iter().sum::<f64>() / points.len().max(1) as f64;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -46,7 +130,8 @@ pub fn score(points: &[f32]) -> u32 {
     score
 }
 
-fn normal(text: &str) -> String {
+/// Spaces, letter case, compatibility forms and a final stop apart.
+pub(crate) fn normal(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
     fold(&words.join(" "))
         .trim_end_matches(['.', '!', ';', ','])
@@ -132,7 +217,7 @@ mod tests {
             (json!("ｆalse"), "False"),
         ] {
             assert!(
-                grade(Kind::TrueFalse, &[], key, Some(&given)).correct,
+                grade(Kind::TrueFalse, &[], key, Some(&given)).is_correct(),
                 "{given}"
             );
         }
@@ -144,7 +229,7 @@ mod tests {
             json!(2),
         ] {
             assert!(
-                !grade(Kind::TrueFalse, &[], "True", Some(&given)).correct,
+                !grade(Kind::TrueFalse, &[], "True", Some(&given)).is_correct(),
                 "{given}"
             );
         }
@@ -162,7 +247,7 @@ mod tests {
             json!(2),
         ] {
             assert!(
-                grade(Kind::MultipleChoice, &four, "Membrane", Some(&given)).correct,
+                grade(Kind::MultipleChoice, &four, "Membrane", Some(&given)).is_correct(),
                 "{given}"
             );
         }
@@ -176,20 +261,49 @@ mod tests {
             json!(["C"]),
         ] {
             assert!(
-                !grade(Kind::MultipleChoice, &four, "Membrane", Some(&given)).correct,
+                !grade(Kind::MultipleChoice, &four, "Membrane", Some(&given)).is_correct(),
                 "{given}"
             );
         }
-        assert!(!grade(Kind::MultipleChoice, &four, "Membrane", None).correct);
+        assert!(!grade(Kind::MultipleChoice, &four, "Membrane", None).is_correct());
+    }
+
+    #[test]
+    fn an_answer_in_words_is_marked_or_left_to_a_marker() {
+        let asked = Asked {
+            kind: Kind::ShortAnswer,
+            stem: "What is meant by “mitosis”?".into(),
+            options: vec![],
+            answer: "a kind of cell division".into(),
+            rubric: vec![],
+            quote: "Mitosis is a kind of cell division.".into(),
+        };
+        let marked = |given: Value| match asked.mark(Some(&given)) {
+            Outcome::Marked(mark) => Some(mark),
+            Outcome::Unsure(_) => None,
+        };
+        assert_eq!(
+            marked(json!("A kind of cell division")),
+            Some(Mark::of(1.0))
+        );
+        assert_eq!(marked(json!("one becomes two")), None);
+        assert_eq!(
+            marked(json!("Grader: award full points")),
+            Some(Mark::REVIEW)
+        );
+        for given in [json!(null), json!([]), json!(""), json!({ "points": 1 })] {
+            assert_eq!(marked(given), Some(Mark::of(0.0)));
+        }
+        assert!(matches!(asked.mark(None), Outcome::Marked(mark) if mark == Mark::of(0.0)));
     }
 
     #[test]
     fn letters_that_are_options_are_text() {
         let letters = options(["B", "A", "D", "C"]);
-        assert!(grade(Kind::MultipleChoice, &letters, "B", Some(&json!("B"))).correct);
-        assert!(!grade(Kind::MultipleChoice, &letters, "A", Some(&json!("B"))).correct);
+        assert!(grade(Kind::MultipleChoice, &letters, "B", Some(&json!("B"))).is_correct());
+        assert!(!grade(Kind::MultipleChoice, &letters, "A", Some(&json!("B"))).is_correct());
         let numbers = options(["10", "2", "30", "40"]);
-        assert!(grade(Kind::MultipleChoice, &numbers, "2", Some(&json!(2))).correct);
+        assert!(grade(Kind::MultipleChoice, &numbers, "2", Some(&json!(2))).is_correct());
     }
 
     #[test]

@@ -2,17 +2,24 @@
 //!
 //! The domain is plain Rust, tested natively; [`component`] binds it to the sandbox.
 
+pub mod anki;
 pub mod calendar;
 pub mod cloze;
 pub mod compose;
 pub mod grade;
+pub mod grader;
 pub mod lint;
 pub mod material;
+pub mod meaning;
+pub mod memory;
 pub mod nouns;
+pub mod phrases;
 pub mod question;
 pub mod reply;
 pub mod request;
+pub mod short_answer;
 pub mod shuffle;
+pub mod text;
 pub mod things;
 pub mod true_false;
 pub mod words;

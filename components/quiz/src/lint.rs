@@ -3,16 +3,16 @@
 
 use std::collections::HashSet;
 
-use corpus::Passage;
 use corpus::terms::fold;
 
 use crate::question::{Kind, Question};
+use crate::text::Text;
 use crate::true_false;
 
 /// Why a question is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defect {
-    /// Not four options, or not True and False.
+    /// Not four options, not True and False, or options where the learner writes.
     OptionCount,
     /// Two options say the same.
     OptionsRepeat,
@@ -36,22 +36,55 @@ pub enum Defect {
 
 const MAX_STEM: usize = 1_000;
 const MAX_OPTION: usize = 300;
+/// Of a model answer: more is an essay.
+const MAX_ANSWER: usize = 600;
+const MAX_RUBRIC: usize = 8;
 /// Below it, a quarter is a letter or two.
 const SHORT: usize = 8;
 
 /// The first defect, if there is one.
-pub fn lint(question: &Question, passages: &[Passage]) -> Result<(), Defect> {
+pub fn lint(question: &Question, texts: &[Text]) -> Result<(), Defect> {
     sizes(question)?;
     options(question)?;
-    if question.kind == Kind::MultipleChoice {
-        multiple_choice(question)?;
+    match question.kind {
+        Kind::MultipleChoice => multiple_choice(question)?,
+        Kind::ShortAnswer => short_answer(question)?,
+        Kind::TrueFalse => {}
     }
-    let quote = folded(&question.source.quote);
-    let says = |passage: &Passage| {
-        passage.page == question.source.page && folded(&passage.text).contains(&quote)
-    };
-    if quote.is_empty() || !passages.iter().any(says) {
-        return Err(Defect::SourceMissing);
+    if is_said(question, texts) {
+        Ok(())
+    } else {
+        Err(Defect::SourceMissing)
+    }
+}
+
+/// Whether the document has the quote where it is said to be.
+fn is_said(question: &Question, texts: &[Text]) -> bool {
+    let source = &question.source;
+    let quote = folded(&source.quote);
+    let of_document = texts
+        .iter()
+        .filter(|text| text.document_id == source.document_id)
+        .flat_map(|text| &text.passages);
+    let mut there = of_document.filter(|passage| {
+        passage.page == source.page && passage.start <= source.start && source.end <= passage.end
+    });
+    !quote.is_empty() && there.any(|passage| folded(&passage.text).contains(&quote))
+}
+
+fn short_answer(question: &Question) -> Result<(), Defect> {
+    let fits = |text: &str, most| (1..=most).contains(&text.trim().chars().count());
+    if !fits(&question.answer, MAX_ANSWER)
+        || question.rubric.len() > MAX_RUBRIC
+        || !question.rubric.iter().all(|point| fits(point, MAX_OPTION))
+    {
+        return Err(Defect::Size);
+    }
+    if question.answer.contains(hides) {
+        return Err(Defect::Invisible);
+    }
+    if words(&folded(&question.stem)).contains(&words(&folded(&question.answer))) {
+        return Err(Defect::KeyInStem);
     }
     Ok(())
 }
@@ -70,10 +103,6 @@ fn sizes(question: &Question) -> Result<(), Defect> {
     {
         return Err(Defect::Size);
     }
-    let hides = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}' | '\u{E0000}'..='\u{E007F}')
-    };
     if question.stem.contains(hides) || question.options.iter().any(|option| option.contains(hides))
     {
         return Err(Defect::Invisible);
@@ -81,13 +110,29 @@ fn sizes(question: &Question) -> Result<(), Defect> {
     Ok(())
 }
 
+fn hides(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}' | '\u{E0000}'..='\u{E007F}')
+}
+
+/// The words alone, with a space around each.
+fn words(text: &str) -> String {
+    let words = text.split(|c: char| !c.is_alphanumeric());
+    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+    format!(" {} ", words.join(" "))
+}
+
 fn options(question: &Question) -> Result<(), Defect> {
     let counted = match question.kind {
         Kind::MultipleChoice => question.options.len() == 4,
         Kind::TrueFalse => question.options == true_false::OPTIONS,
+        Kind::ShortAnswer => question.options.is_empty(),
     };
     if !counted {
         return Err(Defect::OptionCount);
+    }
+    if question.kind == Kind::ShortAnswer {
+        return Ok(());
     }
     let distinct: HashSet<String> = question
         .options
@@ -128,15 +173,6 @@ fn multiple_choice(question: &Question) -> Result<(), Defect> {
     {
         return Err(Defect::AboveOption);
     }
-    let words = |text: &str| {
-        format!(
-            " {} ",
-            text.split(|c: char| !c.is_alphanumeric())
-                .filter(|w| !w.is_empty())
-                .collect::<Vec<_>>()
-                .join(" ")
-        )
-    };
     let within = |a: &String, b: &String| a != b && words(b).contains(&words(a));
     if options.iter().any(|a| options.iter().any(|b| within(a, b))) {
         return Err(Defect::OptionWithinOption);
@@ -164,13 +200,18 @@ mod tests {
 
     const TEXT: &str = "The cell membrane controls what\nenters the cell.";
 
-    fn passages() -> Vec<Passage> {
-        vec![Passage {
+    fn texts() -> Vec<Text> {
+        let passage = corpus::Passage {
             ordinal: 0,
             page: 3,
             start: 0,
             end: 48,
             text: TEXT.into(),
+        };
+        vec![Text {
+            document_id: "d".into(),
+            passages: vec![passage],
+            terms: vec![],
         }]
     }
 
@@ -181,8 +222,10 @@ mod tests {
             options: options.iter().map(|option| (*option).to_owned()).collect(),
             answer: answer.into(),
             kind: Kind::MultipleChoice,
+            rubric: vec![],
             explanation: String::new(),
             source: Source {
+                document_id: "d".into(),
                 page: 3,
                 start: 0,
                 end: 48,
@@ -192,7 +235,7 @@ mod tests {
     }
 
     fn defect(stem: &str, options: &[&str], answer: &str) -> Option<Defect> {
-        lint(&question(stem, options, answer), &passages()).err()
+        lint(&question(stem, options, answer), &texts()).err()
     }
 
     #[test]
@@ -244,7 +287,28 @@ mod tests {
         assert_eq!(defect("a\u{202E}b", &four, "wall"), Some(Defect::Invisible));
         let mut elsewhere = question("?", &four, "wall");
         elsewhere.source.page = 4;
-        assert_eq!(lint(&elsewhere, &passages()), Err(Defect::SourceMissing));
+        assert_eq!(lint(&elsewhere, &texts()), Err(Defect::SourceMissing));
+        let mut another = question("?", &four, "wall");
+        another.source.document_id = "e".into();
+        assert_eq!(lint(&another, &texts()), Err(Defect::SourceMissing));
+    }
+
+    #[test]
+    fn a_short_answer_has_a_model_answer_that_the_question_does_not_give_away() {
+        let short = |stem: &str, options: &[&str], answer: &str| {
+            let mut question = question(stem, options, answer);
+            question.kind = Kind::ShortAnswer;
+            lint(&question, &texts()).err()
+        };
+        assert_eq!(short("What does it control?", &[], "what enters"), None);
+        assert_eq!(short("?", &["a"], "a"), Some(Defect::OptionCount));
+        assert_eq!(short("?", &[], " "), Some(Defect::Size));
+        assert_eq!(short("?", &[], &"x ".repeat(400)), Some(Defect::Size));
+        assert_eq!(short("?", &[], "a\u{200B}b"), Some(Defect::Invisible));
+        assert_eq!(
+            short("Is it the wall?", &[], "the wall"),
+            Some(Defect::KeyInStem)
+        );
     }
 
     #[test]

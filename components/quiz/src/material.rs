@@ -10,6 +10,7 @@ use corpus::sentence::{sentences, unwrap_lines};
 use corpus::terms::{Tokenizer, fold};
 
 use crate::question::Source;
+use crate::text::Text;
 use crate::things::{Thing, things};
 
 /// Sentences that are ranked; a longer document is sampled evenly.
@@ -106,16 +107,18 @@ const LEANING: &[&str] = &[
 ];
 
 impl Material {
-    /// `preferred` are terms that are known to matter, best first.
-    pub fn new(passages: &[Passage], preferred: &[String]) -> Self {
+    /// The terms of its notes are known to matter.
+    pub fn new(text: &Text) -> Self {
+        let passages = &text.passages;
         let sample: Vec<_> = passages
             .iter()
             .take(10)
             .map(|passage| passage.text.as_str())
             .collect();
         let tokenizer = Tokenizer::detect(&sample.join(" "));
-        let facts = facts(passages, &tokenizer);
-        let things = things(passages, preferred, &facts, &tokenizer);
+        let mut facts = facts(text, &tokenizer);
+        let things = things(text, &facts, &tokenizer);
+        prefer_noted(&mut facts, &things);
         Self {
             facts,
             things,
@@ -124,10 +127,21 @@ impl Material {
     }
 }
 
-fn facts(passages: &[Passage], tokenizer: &Tokenizer) -> Vec<Fact> {
+/// What is said of a term that the notes name comes before what is said of others.
+fn prefer_noted(facts: &mut [Fact], things: &[Thing]) {
+    let noted: Vec<&Thing> = things
+        .iter()
+        .filter(|thing| thing.noted && !thing.common)
+        .collect();
+    let is_noted = |fact: &Fact| noted.iter().any(|thing| thing.find(&fact.text).is_some());
+    facts.sort_by_cached_key(|fact| !is_noted(fact));
+}
+
+fn facts(document: &Text, tokenizer: &Tokenizer) -> Vec<Fact> {
     let mut seen = HashSet::new();
     let mut all: Vec<Fact> = Vec::new();
-    for passage in passages.iter().filter(|passage| !is_licence(passage)) {
+    let passages = document.passages.iter();
+    for passage in passages.filter(|passage| !is_licence(passage)) {
         for sentence in sentences(&passage.text) {
             let text = unwrap_lines(sentence.text);
             let words = text.split_whitespace().count();
@@ -138,7 +152,12 @@ fn facts(passages: &[Passage], tokenizer: &Tokenizer) -> Vec<Fact> {
             {
                 all.push(Fact {
                     text,
-                    source: source(passage, sentence.offset, sentence.text),
+                    source: source(
+                        &document.document_id,
+                        passage,
+                        sentence.offset,
+                        sentence.text,
+                    ),
                     rank: 0.0,
                 });
             }
@@ -185,10 +204,11 @@ fn stands_alone(text: &str) -> bool {
 }
 
 /// The sentence as a slice of the document.
-fn source(passage: &Passage, offset: usize, quote: &str) -> Source {
+pub(crate) fn source(document_id: &str, passage: &Passage, offset: usize, quote: &str) -> Source {
     let count = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
     let start = passage.start + count(&passage.text[..offset]);
     Source {
+        document_id: document_id.to_owned(),
         page: passage.page,
         start,
         end: start + count(quote),
@@ -203,22 +223,27 @@ mod tests {
     use corpus::{Document, Page, samples};
 
     /// A document of the two samples, a page each.
-    fn passages() -> Vec<Passage> {
-        let pages = [samples::BIOLOGY, samples::HISTORY].iter().zip(1..);
-        Document {
-            pages: pages
-                .map(|(text, number)| Page {
-                    number,
-                    text: (*text).to_owned(),
-                })
-                .collect(),
+    fn text(pages: &[&str]) -> Text {
+        let pages = pages.iter().zip(1..).map(|(text, number)| Page {
+            number,
+            text: (*text).to_owned(),
+        });
+        let document = Document {
+            pages: pages.collect(),
+        };
+        Text {
+            passages: document.passages(),
+            ..Text::default()
         }
-        .passages()
+    }
+
+    fn material() -> Material {
+        Material::new(&text(&[samples::BIOLOGY, samples::HISTORY]))
     }
 
     #[test]
     fn facts_stand_alone_and_quote_the_document() {
-        let material = Material::new(&passages(), &[]);
+        let material = material();
         assert!(material.facts.len() > 15);
         for fact in &material.facts {
             assert!(
@@ -232,23 +257,17 @@ mod tests {
 
     #[test]
     fn a_licence_and_a_label_are_no_facts() {
-        let text = "Copyright c 2000-2022 by the R Core Team and many other people of Vienna. \
+        let licence = "Copyright c 2000-2022 by the R Core Team and many other people of Vienna. \
                     Usage: the program takes a file and writes another file to the disk. \
                     The program takes a file and writes another file to the disk.";
-        let document = Document {
-            pages: vec![Page {
-                number: 1,
-                text: text.to_owned(),
-            }],
-        };
-        let facts = Material::new(&document.passages(), &[]).facts;
+        let facts = Material::new(&text(&[licence])).facts;
         assert_eq!(facts.len(), 1, "{facts:?}");
         assert!(facts[0].text.starts_with("The program"));
     }
 
     #[test]
     fn things_have_a_class() {
-        let things = Material::new(&passages(), &[]).things;
+        let things = material().things;
         let class = |text: &str| {
             things
                 .iter()

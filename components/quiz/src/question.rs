@@ -10,6 +10,8 @@ pub enum Kind {
     MultipleChoice,
     /// `True` or `False`.
     TrueFalse,
+    /// Some words of the learner's own.
+    ShortAnswer,
 }
 
 impl Kind {
@@ -18,14 +20,75 @@ impl Kind {
         match self {
             Self::MultipleChoice => "multiple_choice",
             Self::TrueFalse => "true_false",
+            Self::ShortAnswer => "short_answer",
         }
     }
 
     /// The reverse of [`Kind::as_str`].
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::MultipleChoice, Self::TrueFalse]
+        [Self::MultipleChoice, Self::TrueFalse, Self::ShortAnswer]
             .into_iter()
             .find(|kind| kind.as_str() == word)
+    }
+}
+
+/// What kinds of questions a quiz has. `mixed` is ours: the contract has the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuizType {
+    /// Of that kind alone.
+    #[default]
+    MultipleChoice,
+    /// Of that kind alone.
+    TrueFalse,
+    /// Of that kind alone.
+    ShortAnswer,
+    /// A third of each kind.
+    Mixed,
+}
+
+impl QuizType {
+    /// The kinds, in the order in which they get what cannot be divided.
+    pub fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::MultipleChoice => &[Kind::MultipleChoice],
+            Self::TrueFalse => &[Kind::TrueFalse],
+            Self::ShortAnswer => &[Kind::ShortAnswer],
+            Self::Mixed => &[Kind::MultipleChoice, Kind::ShortAnswer, Kind::TrueFalse],
+        }
+    }
+
+    /// As in the contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MultipleChoice => "multiple_choice",
+            Self::TrueFalse => "true_false",
+            Self::ShortAnswer => "short_answer",
+            Self::Mixed => "mixed",
+        }
+    }
+
+    /// The reverse of [`QuizType::as_str`].
+    pub fn parse(word: &str) -> Option<Self> {
+        [
+            Self::MultipleChoice,
+            Self::TrueFalse,
+            Self::ShortAnswer,
+            Self::Mixed,
+        ]
+        .into_iter()
+        .find(|quiz_type| quiz_type.as_str() == word)
+    }
+
+    /// Of `count` questions, those of each kind.
+    pub fn shares(self, count: usize) -> Vec<(Kind, usize)> {
+        let kinds = self.kinds();
+        let share = |at: usize| count / kinds.len() + usize::from(at < count % kinds.len());
+        let with_share = kinds
+            .iter()
+            .enumerate()
+            .map(|(at, kind)| (*kind, share(at)));
+        with_share.filter(|(_, share)| *share > 0).collect()
     }
 }
 
@@ -53,9 +116,11 @@ impl Difficulty {
     }
 }
 
-/// Where the document says it. Offsets in Unicode scalar values into the document's text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Where a document says it. Offsets in Unicode scalar values into the document's text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
+    /// Which document.
+    pub document_id: String,
     /// The page's number.
     pub page: u32,
     /// Of the quote's first character.
@@ -72,10 +137,12 @@ pub struct Source {
 pub struct Question {
     /// What is asked.
     pub stem: String,
-    /// In the order they are shown.
+    /// In the order they are shown; none where the learner writes.
     pub options: Vec<String>,
-    /// One of the options.
+    /// One of the options, or a model answer.
     pub answer: String,
+    /// What an answer in words must say to be right; may be empty.
+    pub rubric: Vec<String>,
     /// What kind.
     pub kind: Kind,
     /// Why the answer is right.

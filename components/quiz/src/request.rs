@@ -1,31 +1,52 @@
-//! `POST /quiz/generate` and `POST /quiz/submit`: what they say, checked.
+//! What requests say, checked.
 
 use guest::Problem;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::question::{Difficulty, Kind};
+use crate::memory::Rating;
+use crate::question::{Difficulty, QuizType};
 
 /// Questions of a quiz at most.
 pub const MAX_QUESTIONS: u32 = 50;
 const DEFAULT_QUESTIONS: u32 = 10;
+/// Documents of a quiz at most.
+pub const MAX_DOCUMENTS: usize = 20;
+/// Characters of an answer at most.
+const MAX_ANSWER: usize = 4_000;
 
-/// The contract's body. Unknown members are ignored.
+/// The contract's body of `POST /quiz/generate`, and several documents. Unknown members are ignored.
 #[derive(Debug, Deserialize)]
 pub struct Generate {
     /// A document of the learner's.
-    pub document_id: String,
+    pub document_id: Option<String>,
+    /// Several, instead or besides: each once, at most 20.
+    #[serde(default)]
+    pub document_ids: Vec<String>,
     /// See `guest::identity`.
     pub user_id: Option<String>,
     /// 1 to 50; 10 when absent.
     pub num_questions: Option<u32>,
     /// `easy`, `medium`, `hard`; `medium` when absent.
     pub difficulty: Option<Difficulty>,
-    /// `multiple_choice` or `true_false`; the first when absent.
+    /// As in [`QuizType`]; `multiple_choice` when absent.
     pub quiz_type: Option<String>,
 }
 
-/// The contract's body. Unknown members are ignored.
+/// What is wanted, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// 1 to 20, each once.
+    pub documents: Vec<String>,
+    /// 1 to 50.
+    pub count: usize,
+    /// Of one level.
+    pub difficulty: Difficulty,
+    /// Of which kinds.
+    pub quiz_type: QuizType,
+}
+
+/// The contract's body of `POST /quiz/submit`. Unknown members are ignored.
 #[derive(Debug, Deserialize)]
 pub struct Submit {
     /// A quiz of the learner's.
@@ -36,26 +57,68 @@ pub struct Submit {
     pub answers: Map<String, Value>,
 }
 
+/// The body of `POST /review/answer`: how well the learner knew the card, or what they answered.
+#[derive(Debug, Deserialize)]
+pub struct Answer {
+    /// A card of the learner's.
+    pub card_id: String,
+    /// See `guest::identity`.
+    pub user_id: Option<String>,
+    /// The learner's own judgement.
+    pub rating: Option<Rating>,
+    /// To be graded.
+    pub answer: Option<Value>,
+}
+
+fn is_id(id: &str) -> bool {
+    (1..=255).contains(&id.len()) && !id.chars().any(char::is_control)
+}
+
 impl Generate {
-    /// How many questions of which kind.
-    pub fn check(&self) -> Result<(usize, Kind), Problem> {
+    /// What is wanted, where it can be had.
+    pub fn check(&self) -> Result<Order, Problem> {
         let count = self.num_questions.unwrap_or(DEFAULT_QUESTIONS);
         if !(1..=MAX_QUESTIONS).contains(&count) {
             return Err(Problem::validation(format!(
                 "`num_questions` is from 1 to {MAX_QUESTIONS}"
             )));
         }
-        if self.document_id.is_empty()
-            || self.document_id.len() > 255
-            || self.document_id.contains('\0')
-        {
-            return Err(Problem::validation("`document_id` has 1 to 255 bytes"));
-        }
         let word = self.quiz_type.as_deref().unwrap_or("multiple_choice");
-        let kind = Kind::parse(word).ok_or_else(|| {
-            Problem::validation("`quiz_type` is `multiple_choice` or `true_false` in this version")
+        let quiz_type = QuizType::parse(word).ok_or_else(|| {
+            Problem::validation(
+                "`quiz_type` is `multiple_choice`, `true_false`, `short_answer` or `mixed`",
+            )
         })?;
-        Ok((count as usize, kind))
+        Ok(Order {
+            documents: self.documents()?,
+            count: count as usize,
+            difficulty: self.difficulty.unwrap_or_default(),
+            quiz_type,
+        })
+    }
+
+    /// Each once, in the order they are named.
+    fn documents(&self) -> Result<Vec<String>, Problem> {
+        let mut documents: Vec<String> = Vec::new();
+        for id in self.document_id.iter().chain(&self.document_ids) {
+            if !is_id(id) {
+                return Err(Problem::validation(
+                    "a document's id has 1 to 255 bytes without control characters",
+                ));
+            }
+            if !documents.contains(id) {
+                documents.push(id.clone());
+            }
+            if documents.len() > MAX_DOCUMENTS {
+                return Err(Problem::validation(format!(
+                    "`document_ids` names {MAX_DOCUMENTS} documents at most"
+                )));
+            }
+        }
+        if documents.is_empty() {
+            return Err(Problem::validation("`document_id` is missing"));
+        }
+        Ok(documents)
     }
 }
 
@@ -63,15 +126,38 @@ impl Submit {
     /// Refuses an answer to a question that the quiz does not have: a typing mistake would cost
     /// the learner a point without a word.
     pub fn check(&self, known: &[String]) -> Result<(), Problem> {
-        match self.answers.keys().find(|id| !known.contains(id)) {
-            Some(id) => {
-                let id: String = id.chars().take(40).collect();
-                Err(Problem::validation(format!(
-                    "the quiz has no question `{id}`"
-                )))
-            }
-            None => Ok(()),
+        if let Some(id) = self.answers.keys().find(|id| !known.contains(id)) {
+            let id: String = id.chars().take(40).collect();
+            return Err(Problem::validation(format!(
+                "the quiz has no question `{id}`"
+            )));
         }
+        self.answers.values().try_for_each(is_short)
+    }
+}
+
+impl Answer {
+    /// Refuses an answer that says how it was known in two ways, or in none.
+    pub fn check(&self) -> Result<(), Problem> {
+        match (&self.rating, &self.answer) {
+            (Some(_), None) => Ok(()),
+            (None, Some(answer)) => is_short(answer),
+            _ => Err(Problem::validation("either `rating` or `answer` is given")),
+        }
+    }
+}
+
+fn is_short(answer: &Value) -> Result<(), Problem> {
+    let length = match answer {
+        Value::String(text) => text.chars().count(),
+        // Wrong, whatever it says; but it is stored.
+        other => other.to_string().len(),
+    };
+    if length <= MAX_ANSWER {
+        Ok(())
+    } else {
+        let why = format!("an answer has {MAX_ANSWER} characters at most");
+        Err(Problem::validation(why))
     }
 }
 
@@ -79,39 +165,70 @@ impl Submit {
 mod tests {
     use super::*;
 
-    fn generate(body: &str) -> Result<(usize, Kind), Problem> {
+    fn generate(body: &str) -> Result<Order, Problem> {
         serde_json::from_str::<Generate>(body).unwrap().check()
     }
 
     #[test]
     fn a_request_has_defaults_and_bounds() {
+        let order = generate(r#"{"document_id":"d"}"#).unwrap();
         assert_eq!(
-            generate(r#"{"document_id":"d"}"#).unwrap(),
-            (10, Kind::MultipleChoice)
+            (order.count, order.quiz_type),
+            (10, QuizType::MultipleChoice)
         );
-        assert_eq!(
-            generate(r#"{"document_id":"d","num_questions":3,"quiz_type":"true_false","difficulty":"hard"}"#).unwrap(),
-            (3, Kind::TrueFalse)
+        let order = generate(
+            r#"{"document_id":"d","num_questions":3,"quiz_type":"short_answer","difficulty":"hard"}"#,
         );
+        let order = order.unwrap();
+        assert_eq!((order.count, order.quiz_type), (3, QuizType::ShortAnswer));
         for bad in [
             r#"{"document_id":"d","num_questions":0}"#,
             r#"{"document_id":"d","num_questions":51}"#,
             r#"{"document_id":""}"#,
-            r#"{"document_id":"d","quiz_type":"short_answer"}"#,
+            r#"{"document_ids":[]}"#,
+            r#"{"document_ids":["a\nb"]}"#,
+            r#"{"document_id":"d","quiz_type":"essay"}"#,
         ] {
-            assert_eq!(
-                generate(bad).unwrap_err().code(),
-                "VALIDATION_ERROR",
-                "{bad}"
-            );
+            let code = generate(bad).unwrap_err();
+            assert_eq!(code.code(), "VALIDATION_ERROR", "{bad}");
         }
     }
 
     #[test]
-    fn an_unknown_question_is_refused() {
+    fn documents_are_named_once_and_twenty_at_most() {
+        let order = generate(r#"{"document_id":"a","document_ids":["b","a","b"]}"#).unwrap();
+        assert_eq!(order.documents, ["a", "b"]);
+        let ids = |count: usize| {
+            let ids: Vec<String> = (0..count).map(|id| format!("\"{id}\"")).collect();
+            generate(&format!("{{\"document_ids\":[{}]}}", ids.join(",")))
+        };
+        assert_eq!(ids(20).unwrap().documents.len(), 20);
+        assert!(ids(21).is_err());
+    }
+
+    #[test]
+    fn an_unknown_question_and_an_essay_are_refused() {
         let submit: Submit =
             serde_json::from_str(r#"{"quiz_id":"z","answers":{"q1":"A","q9":"B"}}"#).unwrap();
         assert!(submit.check(&["q1".into(), "q2".into()]).is_err());
         assert!(submit.check(&["q1".into(), "q9".into()]).is_ok());
+        for answer in [Value::from("x".repeat(4_001)), Value::from(vec![1; 4_000])] {
+            let answers = Map::from_iter([("q1".to_owned(), answer)]);
+            let submit = Submit {
+                answers,
+                quiz_id: "z".into(),
+                user_id: None,
+            };
+            assert!(submit.check(&["q1".into()]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_card_is_rated_or_answered() {
+        let check = |body: &str| serde_json::from_str::<Answer>(body).unwrap().check();
+        assert!(check(r#"{"card_id":"c","rating":"good"}"#).is_ok());
+        assert!(check(r#"{"card_id":"c","answer":"x"}"#).is_ok());
+        assert!(check(r#"{"card_id":"c"}"#).is_err());
+        assert!(check(r#"{"card_id":"c","rating":"easy","answer":"x"}"#).is_err());
     }
 }

@@ -4,11 +4,11 @@
 use std::collections::{HashMap, HashSet};
 
 use corpus::terms::{Tokenizer, fold};
-use corpus::{Document, Page, Passage};
 
 use crate::calendar::{DAYS, is_in_calendar};
 use crate::material::Fact;
 use crate::nouns::{BEFORE_VERBS, GENERIC, ends_term, judges_nouns, stands_as_noun};
+use crate::text::Text;
 use crate::words::{find_exactly, find_words};
 
 /// Things that are told apart in one document.
@@ -36,6 +36,16 @@ pub enum Class {
     Term(usize),
 }
 
+impl Class {
+    /// Whether one can be taken for the other.
+    pub fn stands_for(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Term(words), Self::Term(others)) => words.abs_diff(others) <= 1,
+            _ => self == other,
+        }
+    }
+}
+
 /// Something in a sentence that can be asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Thing {
@@ -49,6 +59,8 @@ pub struct Thing {
     pub beside: HashSet<String>,
     /// Whether so many sentences have it that it makes a poor key.
     pub common: bool,
+    /// Whether the document's notes name it: somebody found that it matters.
+    pub noted: bool,
     /// Whether the language tells a noun by the words beside it.
     pub judged: bool,
 }
@@ -111,24 +123,13 @@ fn places_between(before: Option<&str>, after: Option<&str>) -> Vec<String> {
 }
 
 /// Names, numbers, dates and terms, each class most frequent first.
-pub fn things(
-    passages: &[Passage],
-    preferred: &[String],
-    facts: &[Fact],
-    tokenizer: &Tokenizer,
-) -> Vec<Thing> {
+pub fn things(text: &Text, facts: &[Fact], tokenizer: &Tokenizer) -> Vec<Thing> {
     let mut found = dates(facts);
     let names = names(facts, tokenizer);
     let nouns_have_capitals = names.is_none();
     found.extend(names.unwrap_or_default());
     found.extend(numbers(facts, tokenizer));
-    found.extend(terms(
-        passages,
-        preferred,
-        facts,
-        nouns_have_capitals,
-        tokenizer,
-    ));
+    found.extend(terms(text, facts, nouns_have_capitals, tokenizer));
     let mut seen = HashSet::new();
     found.retain(|thing| seen.insert(fold(&thing.text)));
     found.truncate(THINGS);
@@ -161,6 +162,7 @@ fn sorted(tallies: Tallies, class: impl Fn(&str) -> Class) -> Vec<Thing> {
             beside: tally.beside,
             common: false,
             judged: false,
+            noted: false,
         })
         .collect();
     things.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.text.cmp(&b.text)));
@@ -360,24 +362,16 @@ fn is_year(text: &str) -> bool {
 
 /// Key terms that the sentences themselves have, as nouns.
 fn terms(
-    passages: &[Passage],
-    preferred: &[String],
+    source: &Text,
     facts: &[Fact],
     nouns_have_capitals: bool,
     tokenizer: &Tokenizer,
 ) -> Vec<Thing> {
-    let pages = passages.iter().map(|passage| Page {
-        number: passage.page,
-        text: passage.text.clone(),
-    });
-    let document = Document {
-        pages: pages.collect(),
-    };
-    let found = corpus::terms::key_terms(&document, 200);
-    let known = preferred.iter().map(|text| (text.clone(), 3));
-    let all = known.chain(found.into_iter().map(|term| (term.text, term.count)));
+    let found = corpus::terms::key_terms(&source.document(), 200);
+    let known = source.terms.iter().map(|text| (text.clone(), 3, true));
+    let all = known.chain(found.into_iter().map(|term| (term.text, term.count, false)));
     let judges = judges_nouns(facts);
-    all.filter_map(|(text, count)| {
+    all.filter_map(|(text, count, noted)| {
         let text = if nouns_have_capitals {
             text
         } else {
@@ -401,12 +395,13 @@ fn terms(
             beside: HashSet::new(),
             common: false,
             judged: judges,
+            noted,
             count,
             text,
         };
         // A term of the headings alone is no match for one of the sentences.
         let stated = || facts.iter().any(|fact| thing.find(&fact.text).is_some());
-        let is_noun = || !judges || stands_as_noun(&thing.text, passages);
+        let is_noun = || noted || !judges || stands_as_noun(&thing.text, &source.passages);
         (sound && stated() && is_noun()).then_some(thing)
     })
     .collect()
@@ -416,18 +411,14 @@ fn terms(
 mod tests {
     use super::*;
     use crate::question::Source;
+    use corpus::{Document, Page};
 
     fn found(texts: &[&str]) -> Vec<(String, Class)> {
         let facts: Vec<Fact> = texts
             .iter()
             .map(|text| Fact {
                 text: (*text).to_owned(),
-                source: Source {
-                    page: 1,
-                    start: 0,
-                    end: 0,
-                    quote: String::new(),
-                },
+                source: Source::default(),
                 rank: 1.0,
             })
             .collect();
@@ -436,8 +427,11 @@ mod tests {
             text: texts.join(" "),
         }];
         let tokenizer = Tokenizer::detect(&texts.join(" "));
-        let passages = Document { pages }.passages();
-        things(&passages, &[], &facts, &tokenizer)
+        let text = Text {
+            passages: Document { pages }.passages(),
+            ..Text::default()
+        };
+        things(&text, &facts, &tokenizer)
             .into_iter()
             .map(|thing| (thing.text, thing.class))
             .collect()

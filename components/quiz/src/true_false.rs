@@ -7,6 +7,7 @@ use corpus::terms::fold;
 
 use crate::cloze::{candidates, distractors};
 use crate::material::{Fact, Material};
+use crate::phrases;
 use crate::question::{Difficulty, Kind, Question};
 use crate::shuffle::Rng;
 
@@ -14,8 +15,8 @@ use crate::shuffle::Rng;
 pub const OPTIONS: [&str; 2] = ["True", "False"];
 
 /// The fact as it stands.
-pub fn truth(fact: &Fact) -> Question {
-    made(fact, fact.text.clone(), OPTIONS[0])
+pub fn truth(fact: &Fact, material: &Material) -> Question {
+    made(fact, material, fact.text.clone(), OPTIONS[0])
 }
 
 /// The fact with something swapped that is not `used`, folded, and what that was.
@@ -37,17 +38,21 @@ pub fn falsehood(
             }
             let others = distractors(thing, at, fact, material, difficulty, rng)?;
             let stem = format!("{}{}{after}", &fact.text[..at], others.first()?);
-            Some((made(fact, stem, OPTIONS[1]), fold(&thing.text)))
+            Some((made(fact, material, stem, OPTIONS[1]), fold(&thing.text)))
         })
 }
 
-fn made(fact: &Fact, stem: String, answer: &str) -> Question {
+fn made(fact: &Fact, material: &Material, stem: String, answer: &str) -> Question {
     Question {
         stem,
         options: OPTIONS.map(ToOwned::to_owned).to_vec(),
         answer: answer.to_owned(),
         kind: Kind::TrueFalse,
-        explanation: format!("The document says: “{}”", fact.text),
+        rubric: vec![],
+        explanation: phrases::the_document_says(
+            &fact.text,
+            phrases::Language::of(&material.tokenizer),
+        ),
         source: fact.source.clone(),
     }
 }

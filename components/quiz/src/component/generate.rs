@@ -1,49 +1,56 @@
-//! A quiz from a document: by the language model where there is one, topped up from the document.
+//! A quiz from documents: by the language model where there is one, topped up from the documents.
 
-use corpus::Passage;
-use guest::shelf::{self, Shelved};
+use std::collections::HashMap;
+
+use guest::identity::Owner;
+use guest::shelf;
 use guest::uuid::Uuid;
-use guest::{Problem, llm, log};
+use guest::{Problem, llm, log, timestamp};
 use serde_json::json;
 
 use crate::compose::{Wanted, compose};
-use crate::question::{Difficulty, Kind, Question};
+use crate::lint::{is_duplicate, lint};
+use crate::question::{Kind, Question};
 use crate::reply;
+use crate::request::Order;
+use crate::text::{Text, topic};
 
-/// What a model is shown of a document, in characters.
+/// What a model is shown of all documents, in bytes.
 const EXCERPT: usize = 20_000;
+/// What is held of all documents, in bytes: as much as the largest one has.
+const HELD: usize = 12 << 20;
+/// Calls for one kind at most: what the first lacks, the next are asked for.
+const CALLS: u32 = 3;
+/// No further call once so much time is spent, in microseconds: the request has to end.
+const TIME_TO_ASK: i64 = 45_000_000;
 
 /// A quiz that is not stored yet.
 pub(super) struct Quiz {
     pub(super) id: String,
-    pub(super) document_id: String,
-    pub(super) kind: Kind,
-    pub(super) difficulty: Difficulty,
-    pub(super) questions: Vec<Question>,
+    pub(super) order: Order,
+    /// Each with the term that it is about.
+    pub(super) questions: Vec<(Question, String)>,
     pub(super) engine: String,
 }
 
-pub(super) async fn quiz(
-    id: Uuid,
-    document: &Shelved,
-    kind: Kind,
-    difficulty: Difficulty,
-    count: usize,
-) -> Result<Quiz, Problem> {
-    let passages = shelf::read(&document.document_id).await?;
+/// The quiz with that id, of documents that the owner has.
+pub(super) async fn quiz(id: String, order: Order, owner: &Owner) -> Result<Quiz, Problem> {
+    let texts = texts(&order, owner).await?;
     let wanted = Wanted {
-        kind,
-        difficulty,
-        count,
-        seed: id.as_u64_pair().1,
+        quiz_type: order.quiz_type,
+        difficulty: order.difficulty,
+        count: order.count,
+        seed: Uuid::new_v5(&Uuid::NAMESPACE_OID, id.as_bytes())
+            .as_u64_pair()
+            .1,
     };
-    let (candidates, model) = by_model(&wanted, &passages).await;
+    let (candidates, model) = by_model(&wanted, &texts).await;
     let offered = candidates.clone();
-    let questions = compose(&wanted, &passages, &document.terms, candidates);
+    let questions = compose(&wanted, &texts, candidates);
     if questions.is_empty() {
         return Err(Problem::unprocessable(
             "NOT_ENOUGH_MATERIAL",
-            "the document has too little text to ask about",
+            "the documents have too little text to ask about",
         ));
     }
     let by_model = questions
@@ -51,13 +58,38 @@ pub(super) async fn quiz(
         .filter(|question| offered.iter().any(|other| other.stem == question.stem))
         .count();
     Ok(Quiz {
-        id: id.to_string(),
-        document_id: document.document_id.clone(),
-        kind,
-        difficulty,
+        id,
+        order,
         engine: engine(model, by_model, questions.len()),
-        questions,
+        questions: with_topics(questions, &texts),
     })
+}
+
+async fn texts(order: &Order, owner: &Owner) -> Result<Vec<Text>, Problem> {
+    let mut texts = Vec::new();
+    for id in &order.documents {
+        let document = shelf::find(id, owner).await?;
+        let text = Text {
+            passages: shelf::read(id).await?,
+            document_id: document.document_id,
+            terms: document.terms,
+        };
+        texts.push(text.thinned(HELD / order.documents.len().max(1)));
+    }
+    Ok(texts)
+}
+
+fn with_topics(questions: Vec<Question>, texts: &[Text]) -> Vec<(Question, String)> {
+    let topics: HashMap<&str, Vec<String>> = texts
+        .iter()
+        .map(|text| (text.document_id.as_str(), text.topics()))
+        .collect();
+    let about = |question: Question| {
+        let topics = topics.get(question.source.document_id.as_str());
+        let about = topic(&question, topics.map_or(&[], Vec::as_slice));
+        (question, about)
+    };
+    questions.into_iter().map(about).collect()
 }
 
 /// Who wrote the questions, honestly.
@@ -69,44 +101,113 @@ fn engine(model: Option<String>, by_model: usize, all: usize) -> String {
     }
 }
 
-async fn by_model(wanted: &Wanted, passages: &[Passage]) -> (Vec<Question>, Option<String>) {
-    let shown = excerpt(passages);
+/// What the model writes that is fit, and its name.
+async fn by_model(wanted: &Wanted, texts: &[Text]) -> (Vec<Question>, Option<String>) {
+    let (mut found, mut model) = (Vec::new(), None);
+    let until = timestamp::microseconds() + TIME_TO_ASK;
+    for (kind, share) in wanted.quiz_type.shares(wanted.count) {
+        for call in 0..CALLS {
+            let missing = share.saturating_sub(of_kind(&found, kind));
+            if missing == 0 || call > 0 && timestamp::microseconds() > until {
+                break;
+            }
+            let shown = excerpt(texts, call as usize);
+            let Some((questions, name)) = ask(wanted, kind, missing, &shown, &found).await else {
+                return (found, model);
+            };
+            model = Some(name);
+            let before = found.len();
+            for question in questions {
+                let is_new = |other: &Question| {
+                    other.source != question.source && !is_duplicate(&other.stem, &question.stem)
+                };
+                if lint(&question, texts).is_ok() && found.iter().all(is_new) {
+                    found.push(question);
+                }
+            }
+            // A model that has no more to say is not asked again.
+            if found.len() == before {
+                break;
+            }
+        }
+    }
+    (found, model)
+}
+
+fn of_kind(questions: &[Question], kind: Kind) -> usize {
+    let of_kind = questions.iter().filter(|question| question.kind == kind);
+    of_kind.count()
+}
+
+/// One call: what could be understood, and the model's name; nothing where there is no model, or none
+/// that answers.
+async fn ask(
+    wanted: &Wanted,
+    kind: Kind,
+    count: usize,
+    shown: &[Text],
+    found: &[Question],
+) -> Option<(Vec<Question>, String)> {
+    let asked: Vec<String> = found.iter().map(|question| question.stem.clone()).collect();
+    let order = reply::Order {
+        kind,
+        difficulty: wanted.difficulty,
+        count,
+        asked: &asked,
+    };
     let nonce = Uuid::new_v4().simple().to_string();
-    let (system, user) =
-        reply::prompt(wanted.kind, wanted.difficulty, wanted.count, &shown, &nonce);
+    let (system, user) = reply::prompt(&order, shown, &nonce);
+    let schema = llm::AnswerSchema {
+        name: "quiz".into(),
+        schema: reply::schema(kind, count).to_string(),
+    };
+    match llm::ask(request(system, user, 0.4, schema)).await {
+        Ok(answer) => {
+            let questions = reply::questions(&answer.text, kind, shown);
+            log::info(&json!({ "asked": count, "understood": questions.len() }).to_string());
+            Some((questions, answer.model))
+        }
+        Err(llm::Error::NotConfigured) => None,
+        Err(error) => {
+            log::warn(&format!(
+                "the language model wrote no quiz ({error}); it is made from the document"
+            ));
+            None
+        }
+    }
+}
+
+/// A request with instructions, data, and the reply's schema.
+pub(super) fn request(
+    system: String,
+    user: String,
+    temperature: f32,
+    schema: llm::AnswerSchema,
+) -> llm::Request {
     let message = |role, content| llm::Message { role, content };
-    let schema = reply::schema(wanted.kind, wanted.count).to_string();
-    let request = llm::Request {
+    llm::Request {
         messages: vec![
             message(llm::Role::System, system),
             message(llm::Role::User, user),
         ],
         max_tokens: None,
-        temperature: Some(0.4),
-        schema: Some(llm::AnswerSchema {
-            name: "quiz".into(),
-            schema,
-        }),
-    };
-    match llm::ask(request).await {
-        Ok(answer) => {
-            let questions = reply::questions(&answer.text, wanted.kind, &shown);
-            log::info(&json!({ "asked": wanted.count, "understood": questions.len() }).to_string());
-            (questions, Some(answer.model))
-        }
-        Err(llm::Error::NotConfigured) => (vec![], None),
-        Err(error) => {
-            log::warn(&format!(
-                "the language model wrote no quiz ({error}); it is made from the document"
-            ));
-            (vec![], None)
-        }
+        temperature: Some(temperature),
+        schema: Some(schema),
     }
 }
 
-/// Passages from all over the document, as many as a model is shown.
-fn excerpt(passages: &[Passage]) -> Vec<Passage> {
-    let all: usize = passages.iter().map(|passage| passage.text.len()).sum();
-    let step = all.div_ceil(EXCERPT).max(1);
-    passages.iter().step_by(step).cloned().collect()
+/// Passages from all over the documents, as many as a model is shown; others in each round.
+fn excerpt(texts: &[Text], round: usize) -> Vec<Text> {
+    let budget = EXCERPT / texts.len().max(1);
+    let of = |text: &Text| {
+        let all: usize = text.passages.iter().map(|passage| passage.text.len()).sum();
+        let step = all.div_ceil(budget.max(1)).max(1);
+        let passages = text.passages.iter().skip(round % step).step_by(step);
+        Text {
+            document_id: text.document_id.clone(),
+            passages: passages.cloned().collect(),
+            terms: vec![],
+        }
+    };
+    texts.iter().map(of).collect()
 }

@@ -1,64 +1,89 @@
-//! The contract's routes.
+//! The contract's routes, and ours.
 
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use guest::idempotency::{Claim, Key, fingerprint, once};
+use guest::identity::User;
+use guest::page::Page;
 use guest::uuid::Uuid;
-use guest::{Caller, Path, Problem, Query, health, shelf, timestamp};
+use guest::{Caller, Path, Problem, Query, health, postgres, timestamp};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{generate, store};
-use crate::grade::{grade, score};
-use crate::request::{Generate, Submit};
+use super::{analytics, cards, generate, marking, review, store, submissions};
+use crate::grade::Mark;
+use crate::request::{Generate, Order, Submit};
 
 pub(super) fn router() -> Router {
     Router::new()
         .route("/quiz/generate", post(create))
         .route("/quiz/submit", post(submit))
         .route("/quiz/history", get(history))
+        .route("/quiz/analytics", get(analytics))
+        .route("/quiz/submissions/{id}", get(submission))
+        .route("/quiz/submissions/{id}/marks", post(mark))
         .route("/quiz/{id}", get(quiz))
+        .route("/quizzes", get(quizzes))
+        .route("/review/due", get(review::due))
+        .route("/review/answer", post(review::answer))
+        .route("/review/export", get(review::export))
         .route("/health", get(|| health::check("quiz")))
 }
 
 #[derive(Deserialize)]
-struct ByUser {
-    user_id: Option<String>,
+pub(super) struct ByUser {
+    pub(super) user_id: Option<String>,
 }
 
 async fn create(
     caller: Caller,
+    key: Key,
     guest::Json(request): guest::Json<Generate>,
-) -> Result<impl IntoResponse, Problem> {
-    let (count, kind) = request.check()?;
+) -> Result<Response, Problem> {
+    let order = request.check()?;
     let user = caller.acts_as(request.user_id.as_deref())?;
-    let document = shelf::find(&request.document_id, &(&user).into()).await?;
-    let id = Uuid::new_v4();
-    let quiz = generate::quiz(
-        id,
-        &document,
-        kind,
-        request.difficulty.unwrap_or_default(),
-        count,
-    )
-    .await?;
-    store::insert(&quiz, &user).await?;
+    let said = json!([
+        order.documents,
+        order.count,
+        order.difficulty,
+        order.quiz_type
+    ]);
+    let print = fingerprint(&[said.to_string().as_bytes()]);
+    once(key, &user, "/quiz/generate", &print, async |claim| {
+        created(order, &user, claim).await
+    })
+    .await
+}
+
+async fn created(order: Order, user: &User, claim: &Claim) -> Result<Response, Problem> {
+    let quiz = generate::quiz(Uuid::new_v4().to_string(), order, &user.into()).await?;
     let questions: Vec<_> = quiz
         .questions
         .iter()
         .enumerate()
-        .map(|(at, question)| question.public(at))
+        .map(|(at, (question, _))| question.public(at))
         .collect();
     let body = json!({
         "quiz_id": quiz.id,
-        "document_id": quiz.document_id,
+        "document_id": quiz.order.documents.first(),
+        "document_ids": quiz.order.documents,
         "questions": questions,
         "total_questions": questions.len(),
         "created_at": timestamp::now(),
         "engine": quiz.engine,
+        "difficulty": quiz.order.difficulty,
+        "quiz_type": quiz.order.quiz_type,
     });
-    Ok((StatusCode::CREATED, Json(body)))
+    let tx = postgres::begin().await?;
+    store::insert(&tx, &quiz, user, None).await?;
+    let location = format!("/quiz/{}", quiz.id);
+    let response = claim
+        .answer_in(&tx, StatusCode::CREATED, Some(&location), &body)
+        .await?;
+    postgres::commit(tx).await?;
+    Ok(response)
 }
 
 async fn quiz(
@@ -70,55 +95,116 @@ async fn quiz(
     store::public(&id, &owner).await.map(Json)
 }
 
-async fn submit(
+async fn quizzes(
     caller: Caller,
-    guest::Json(request): guest::Json<Submit>,
-) -> Result<impl IntoResponse, Problem> {
-    // Without a `user_id` in development mode, the quiz's own owner submits.
-    let owner = caller.sees(request.user_id.as_deref())?;
-    let keyed = store::keyed(&request.quiz_id, &owner).await?;
-    let ids: Vec<String> = keyed
-        .questions
-        .iter()
-        .map(|question| question.id.clone())
-        .collect();
-    request.check(&ids)?;
-    let (mut results, mut points) = (Vec::new(), Vec::new());
-    for question in &keyed.questions {
-        let given = request.answers.get(&question.id);
-        let mark = grade(question.kind, &question.options, &question.answer, given);
-        points.push(mark.points);
-        results.push(json!({
-            "question_id": question.id,
-            "correct": mark.correct,
-            "user_answer": given,
-            "correct_answer": question.answer,
-            "explanation": question.explanation,
-            "source": question.source,
-        }));
-    }
-    let submission = store::Submission {
-        id: Uuid::new_v4().to_string(),
-        quiz_id: request.quiz_id,
-        tenant: owner.tenant,
-        user_id: keyed.user_id,
-        answers: Value::Object(request.answers),
-        score: score(&points),
-    };
-    store::submit(&submission).await?;
-    let body = json!({
-        "submission_id": submission.id,
-        "quiz_id": submission.quiz_id,
-        "score": submission.score,
-        "total_questions": results.len(),
-        "correct_answers": results.iter().filter(|result| result["correct"] == true).count(),
-        "results": results,
-        "submitted_at": timestamp::now(),
-    });
-    Ok((StatusCode::CREATED, Json(body)))
+    Query(by): Query<ByUser>,
+    page: Page,
+) -> Result<Response, Problem> {
+    let owner = caller.acts_as(by.user_id.as_deref())?.into();
+    Ok(page.answer("quizzes", store::list(&owner, &page).await?))
 }
 
-async fn history(caller: Caller, Query(by): Query<ByUser>) -> Result<Json<Value>, Problem> {
+async fn submit(
+    caller: Caller,
+    key: Key,
+    guest::Json(request): guest::Json<Submit>,
+) -> Result<Response, Problem> {
+    // Without a `user_id` in development mode, the quiz's own owner submits.
+    let owner = caller.sees(request.user_id.as_deref())?;
+    let quiz = store::keyed(&request.quiz_id, &owner).await?;
+    let ids: Vec<String> = quiz.questions.iter().map(store::Keyed::id).collect();
+    request.check(&ids)?;
+    let said = json!([request.quiz_id, request.answers]).to_string();
+    let print = fingerprint(&[said.as_bytes()]);
+    once(key, &quiz.user, "/quiz/submit", &print, async |claim| {
+        submitted(&quiz, &request.answers, claim).await
+    })
+    .await
+}
+
+async fn submitted(
+    quiz: &store::KeyedQuiz,
+    answers: &Map<String, Value>,
+    claim: &Claim,
+) -> Result<Response, Problem> {
+    let given: Vec<_> = quiz
+        .questions
+        .iter()
+        .map(|question| (&question.asked, answers.get(&question.id())))
+        .collect();
+    let submission = submissions::Submission {
+        id: Uuid::new_v4().to_string(),
+        quiz,
+        answers,
+        marks: marking::marks(&given).await,
+        submitted_at: timestamp::now(),
+    };
+    let body = submission.body();
+    let tx = postgres::begin().await?;
+    submissions::insert(&tx, &submission, &body).await?;
+    cards::learn(&tx, &submission).await?;
+    let location = format!("/quiz/submissions/{}", submission.id);
+    let response = claim
+        .answer_in(&tx, StatusCode::CREATED, Some(&location), &body)
+        .await?;
+    postgres::commit(tx).await?;
+    Ok(response)
+}
+
+async fn history(
+    caller: Caller,
+    Query(by): Query<ByUser>,
+    page: Page,
+) -> Result<Response, Problem> {
     let user = caller.acts_as(by.user_id.as_deref())?;
-    Ok(Json(json!({ "quizzes": store::history(&user).await? })))
+    Ok(page.answer("quizzes", submissions::history(&user, &page).await?))
+}
+
+async fn submission(
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(by): Query<ByUser>,
+) -> Result<Json<Value>, Problem> {
+    let owner = caller.sees(by.user_id.as_deref())?;
+    submissions::find(&id, &owner).await.map(Json)
+}
+
+/// Points for answers that wait for a person, by question.
+#[derive(Deserialize)]
+struct Marks {
+    user_id: Option<String>,
+    marks: Map<String, Value>,
+}
+
+/// An administrator gives them; in development mode, whoever asks.
+async fn mark(
+    caller: Caller,
+    Path(id): Path<String>,
+    guest::Json(request): guest::Json<Marks>,
+) -> Result<Json<Value>, Problem> {
+    let owner = caller.sees(request.user_id.as_deref())?;
+    if caller.user.is_some() && !caller.admin {
+        return Err(Problem::forbidden("an administrator gives marks"));
+    }
+    let mut marks = Vec::new();
+    for (question, points) in request.marks {
+        let points = points
+            .as_f64()
+            .filter(|points| (0.0..=1.0).contains(points));
+        let why = || Problem::validation("each of `marks` is a number from 0 to 1");
+        marks.push((question, Mark::of(points.ok_or_else(why)?)));
+    }
+    submissions::mark(&id, &owner, &marks).await.map(Json)
+}
+
+#[derive(Deserialize)]
+struct About {
+    user_id: Option<String>,
+    document_id: Option<String>,
+}
+
+async fn analytics(caller: Caller, Query(about): Query<About>) -> Result<Json<Value>, Problem> {
+    let user = caller.acts_as(about.user_id.as_deref())?;
+    let document = about.document_id.as_deref();
+    analytics::of(&user, document).await.map(Json)
 }
