@@ -6,7 +6,9 @@ use std::collections::HashSet;
 use corpus::terms::fold;
 
 use crate::calendar::siblings;
+use crate::grammar::Forms;
 use crate::material::{Fact, Material};
+use crate::names;
 use crate::phrases;
 use crate::question::{Difficulty, Kind, Question};
 use crate::shuffle::Rng;
@@ -140,7 +142,8 @@ pub fn distractors(
 fn pool<'a>(answer: &Thing, at: usize, fact: &Fact, material: &'a Material) -> Vec<&'a Thing> {
     let tokens = |text: &str| material.tokenizer.tokens(text);
     let stems = tokens(&answer.text);
-    let before = fact.text[..at].split_whitespace().next_back().map(fold);
+    let behind = fact.text[..at].split_whitespace().next_back();
+    let before = behind.map(fold);
     // "a" and "an" would tell.
     let article = before.is_some_and(|word| matches!(word.as_str(), "a" | "an"));
     let sounds = |text: &str| fold(text).starts_with(['a', 'e', 'i', 'o', 'u']);
@@ -150,7 +153,10 @@ fn pool<'a>(answer: &Thing, at: usize, fact: &Fact, material: &'a Material) -> V
     let is_name = matches!(answer.class, Class::Name(_) | Class::Acronym);
     let fits = |thing: &&Thing| {
         thing.class.stands_for(answer.class)
-            && (!is_name || thing.fits(&places))
+            && (!is_name || is_alike(thing, answer, &places))
+            && thing.forms.stands_for(answer.forms, behind)
+            && (answer.forms == Forms::ANY
+                || thing.text.ends_with('n') == answer.text.ends_with('n'))
             && is_about_as_long(&thing.text, &answer.text)
             && thing.text.ends_with('s') == answer.text.ends_with('s')
             && (!article || sounds(&thing.text) == sounds(&answer.text))
@@ -158,6 +164,16 @@ fn pool<'a>(answer: &Thing, at: usize, fact: &Fact, material: &'a Material) -> V
             && tokens(&thing.text).iter().all(|stem| !stems.contains(stem))
     };
     material.things.iter().filter(fits).collect()
+}
+
+/// Whether both names name the same kind of thing; where that is not known of both, whether one has stood
+/// in such a place of a sentence as the other does.
+fn is_alike(thing: &Thing, answer: &Thing, places: &[String]) -> bool {
+    match (thing.kind, answer.kind) {
+        (names::Kind::Unknown, names::Kind::Unknown) => thing.fits(places),
+        (names::Kind::Unknown, _) | (_, names::Kind::Unknown) => false,
+        (kind, other) => kind == other,
+    }
 }
 
 /// Others of the same calendar.

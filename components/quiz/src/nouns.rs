@@ -54,6 +54,37 @@ pub fn ends_term(rest: &str) -> bool {
         || after.is_none_or(|after| AFTER_NOUNS.contains(&after.as_str()))
 }
 
+/// A short document repeats few of its terms: nouns that stand there once do too.
+pub fn rare_nouns(facts: &[Fact], nouns_have_capitals: bool) -> Vec<String> {
+    let mut all = Vec::new();
+    for fact in facts {
+        let words: Vec<&str> = fact.text.split_whitespace().collect();
+        for (at, word) in words.iter().enumerate().skip(1) {
+            let noun = word.trim_matches(|c: char| !c.is_alphanumeric());
+            let rest: String = words[at + 1..]
+                .iter()
+                .take(1)
+                .map(|word| format!(" {word}"))
+                .collect();
+            let rest = format!(
+                "{}{rest}",
+                &word[word.find(noun).unwrap_or(0) + noun.len()..]
+            );
+            let is_noun = if nouns_have_capitals {
+                noun.starts_with(char::is_uppercase)
+            } else {
+                noun.chars().all(char::is_lowercase)
+                    && BEFORE_NOUNS.contains(&fold(words[at - 1]).as_str())
+                    && ends_term(&rest)
+            };
+            if is_noun && noun.chars().count() >= 4 && noun.chars().all(char::is_alphabetic) {
+                all.push(noun.to_owned());
+            }
+        }
+    }
+    all
+}
+
 /// Words that a document on anything has, too empty to be asked for.
 pub const GENERIC: &[&str] = &[
     "time",

@@ -3,16 +3,20 @@
 
 use std::collections::{HashMap, HashSet};
 
-use corpus::terms::{Tokenizer, fold};
+use corpus::terms::{Language, Tokenizer, fold};
 
 use crate::calendar::{DAYS, is_in_calendar};
+use crate::grammar::{self, Forms};
 use crate::material::Fact;
-use crate::nouns::{BEFORE_VERBS, GENERIC, ends_term, judges_nouns, stands_as_noun};
+use crate::names;
+use crate::nouns::{BEFORE_VERBS, GENERIC, ends_term, judges_nouns, rare_nouns, stands_as_noun};
 use crate::text::Text;
 use crate::words::{find_exactly, find_words};
 
 /// Things that are told apart in one document.
 const THINGS: usize = 300;
+/// A document with fewer key terms is short.
+const FEW_TERMS: usize = 60;
 /// A thing in more of the sentences than one in so many is what the document is about; to ask for it
 /// asks nothing.
 const COMMON: u32 = 8;
@@ -40,7 +44,9 @@ impl Class {
     /// Whether one can be taken for the other.
     pub fn stands_for(self, other: Self) -> bool {
         match (self, other) {
-            (Self::Term(words), Self::Term(others)) => words.abs_diff(others) <= 1,
+            (Self::Term(words), Self::Term(others)) | (Self::Name(words), Self::Name(others)) => {
+                words.abs_diff(others) <= 1
+            }
             _ => self == other,
         }
     }
@@ -59,6 +65,10 @@ pub struct Thing {
     pub beside: HashSet<String>,
     /// Whether so many sentences have it that it makes a poor key.
     pub common: bool,
+    /// What a name names.
+    pub kind: names::Kind,
+    /// Gender and number of a German noun.
+    pub forms: Forms,
     /// Whether the document's notes name it: somebody found that it matters.
     pub noted: bool,
     /// Whether the language tells a noun by the words beside it.
@@ -90,7 +100,12 @@ impl Thing {
     /// Whether it has stood in the place where the sentence has a thing: behind the same word, or
     /// before the same.
     pub fn fits(&self, places: &[String]) -> bool {
-        places.iter().any(|place| self.beside.contains(place))
+        // Anything can stand there.
+        let says_nothing =
+            |place: &str| matches!(place, "of _" | "and _" | "_ and" | "the _" | "von _");
+        places
+            .iter()
+            .any(|place| !says_nothing(place) && self.beside.contains(place))
     }
 }
 
@@ -133,7 +148,15 @@ pub fn things(text: &Text, facts: &[Fact], tokenizer: &Tokenizer) -> Vec<Thing> 
     let mut seen = HashSet::new();
     found.retain(|thing| seen.insert(fold(&thing.text)));
     found.truncate(THINGS);
+    let forms = if tokenizer.language() == Language::German {
+        grammar::forms(facts)
+    } else {
+        HashMap::new()
+    };
     for thing in &mut found {
+        if let Some(forms) = forms.get(&thing.text) {
+            thing.forms = *forms;
+        }
         let with = facts
             .iter()
             .filter(|fact| thing.find(&fact.text).is_some())
@@ -147,6 +170,7 @@ pub fn things(text: &Text, facts: &[Fact], tokenizer: &Tokenizer) -> Vec<Thing> 
 #[derive(Default)]
 struct Tally {
     count: u32,
+    votes: names::Votes,
     beside: HashSet<String>,
 }
 
@@ -157,11 +181,13 @@ fn sorted(tallies: Tallies, class: impl Fn(&str) -> Class) -> Vec<Thing> {
         .into_iter()
         .map(|(text, tally)| Thing {
             class: class(&text),
+            kind: tally.votes.kind(&text),
             text,
             count: tally.count,
             beside: tally.beside,
             common: false,
             judged: false,
+            forms: Forms::ANY,
             noted: false,
         })
         .collect();
@@ -210,6 +236,7 @@ fn names(facts: &[Fact], tokenizer: &Tokenizer) -> Option<Vec<Thing>> {
             from = to.max(from + 1);
         }
     }
+    beginnings(facts, &mut tallies);
     let words: usize = facts
         .iter()
         .map(|fact| fact.text.split_whitespace().count())
@@ -237,6 +264,42 @@ fn names(facts: &[Fact], tokenizer: &Tokenizer) -> Option<Vec<Thing>> {
             Class::Name(words)
         }
     }))
+}
+
+/// A sentence that begins with two capitals or more begins with a name, mostly a person's: "Clyde Tombaugh
+/// found …"; one that begins with a name that is known already says what that is.
+fn beginnings(facts: &[Fact], tallies: &mut Tallies) {
+    for fact in facts {
+        let words: Vec<&str> = fact.text.split_whitespace().collect();
+        let end = run_end(&words, 0);
+        let name = words[..end].join(" ");
+        let is_plain =
+            (1..=3).contains(&end) && name.chars().all(|c| c.is_alphabetic() || c == ' ');
+        let is_long = end >= 2 && words[..end].iter().all(|word| word.chars().count() > 2);
+        if is_plain && (tallies.contains_key(&name) || is_long && !is_article(words[0])) {
+            let tally = tallies.entry(name).or_default();
+            tally.count += 1;
+            tally.votes.count(None, &words[end..]);
+        }
+    }
+}
+
+fn is_article(word: &str) -> bool {
+    matches!(
+        fold(word).as_str(),
+        "the"
+            | "der"
+            | "die"
+            | "das"
+            | "les"
+            | "los"
+            | "las"
+            | "all"
+            | "most"
+            | "some"
+            | "many"
+            | "eine"
+    )
 }
 
 /// Behind the last word of a run of capitalised words; punctuation and dates end one.
@@ -278,6 +341,8 @@ fn add_name(words: &[&str], from: usize, to: usize, tokenizer: &Tokenizer, talli
         let stops = !words[last - 1].ends_with(char::is_alphanumeric);
         let after = words.get(last).copied().filter(|_| !stops);
         tally.beside.extend(places_between(before, after));
+        let rest = if stops { &[][..] } else { &words[last..] };
+        tally.votes.count(before, rest);
     }
 }
 
@@ -368,8 +433,15 @@ fn terms(
     tokenizer: &Tokenizer,
 ) -> Vec<Thing> {
     let found = corpus::terms::key_terms(&source.document(), 200);
+    let rare = if found.len() < FEW_TERMS {
+        rare_nouns(facts, nouns_have_capitals)
+    } else {
+        vec![]
+    };
     let known = source.terms.iter().map(|text| (text.clone(), 3, true));
-    let all = known.chain(found.into_iter().map(|term| (term.text, term.count, false)));
+    let all = known
+        .chain(found.into_iter().map(|term| (term.text, term.count, false)))
+        .chain(rare.into_iter().map(|text| (text, 1, false)));
     let judges = judges_nouns(facts);
     all.filter_map(|(text, count, noted)| {
         let text = if nouns_have_capitals {
@@ -395,6 +467,8 @@ fn terms(
             beside: HashSet::new(),
             common: false,
             judged: judges,
+            kind: names::Kind::Unknown,
+            forms: Forms::ANY,
             noted,
             count,
             text,
