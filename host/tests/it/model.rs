@@ -13,13 +13,15 @@ use serde_json::{Value, json};
 use crate::harness::TestHost;
 
 /// What the server says, by what it is asked; what it was asked.
-struct Model {
+pub(crate) struct Model {
     base_url: String,
-    asked: Arc<Mutex<Vec<Value>>>,
+    pub(crate) asked: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Model {
-    async fn start(reply: impl Fn(&Value) -> Option<String> + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(
+        reply: impl Fn(&Value) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -50,7 +52,7 @@ impl Model {
         Self { base_url, asked }
     }
 
-    async fn host(&self) -> TestHost {
+    pub(crate) async fn host(&self) -> TestHost {
         let llm = backend::openai::Config {
             base_url: self.base_url.clone(),
             key: Some("secret".to_owned().into()),
