@@ -1,6 +1,7 @@
 //! The host's own voice: Flite's technique in Rust, with the recordings in the binary. Robotic, and
 //! everywhere at hand. <http://www.festvox.org/flite/>
 
+mod encoder;
 mod script;
 mod ssml;
 
@@ -15,8 +16,11 @@ use capability::speech::{
 use flite_rs::Engine;
 use flite_rs::ffeature::{ItemPath, path_to_item};
 use futures::{StreamExt, stream};
-use tokio::sync::Semaphore;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
 
+use self::encoder::Encoder;
 use self::script::{Piece, pieces};
 
 /// Of the input, without its tags: what Polly takes in one task.
@@ -25,6 +29,8 @@ pub const MAX_CHARACTERS: u32 = 100_000;
 const MAX_SOURCE: usize = 2 * MAX_CHARACTERS as usize;
 const LANGUAGE: &str = "en-US";
 const NAMES: [&str; 2] = ["kal16", "kal"];
+/// Chunks of audio, each of a sentence, that wait for their listener.
+const AHEAD: usize = 2;
 
 /// Speaks in the host's process, a sentence at a time: an hour of speech takes no more memory than a
 /// sentence, and waits for its listener.
@@ -65,10 +71,6 @@ impl Flite {
         }
         Ok(engine.clone())
     }
-
-    async fn speak(&self, engine: &Arc<Engine>, piece: Piece) -> Result<Vec<i16>, Error> {
-        speak(self.turns.clone(), engine.clone(), piece).await
-    }
 }
 
 /// On a thread for blocking work, and only while it is this piece's turn.
@@ -77,22 +79,32 @@ async fn speak(
     engine: Arc<Engine>,
     piece: Piece,
 ) -> Result<Vec<i16>, Error> {
-    let broken = |e: &dyn std::error::Error| {
-        tracing::error!(error = %e, "the local voice broke");
-        Error::Unavailable("the local voice broke".into())
-    };
-    let turn = turns.acquire_owned().await.map_err(|e| broken(&e))?;
-    let speaking = tokio::task::spawn_blocking(move || {
-        let _turn = turn;
-        match piece {
-            Piece::Speech { text, .. } => engine.synthesize(&text).samples,
-            Piece::Silence(time) => {
-                let samples = u128::from(engine.sample_rate()) * time.as_millis() / 1_000;
-                vec![0; usize::try_from(samples).unwrap_or_default()]
-            }
+    let handle = Handle::current();
+    let speaking = tokio::task::spawn_blocking(move || spoken(&handle, &turns, &engine, &piece));
+    speaking.await.map_err(|e| broken(&e))?
+}
+
+fn broken(error: &dyn std::error::Error) -> Error {
+    tracing::error!(%error, "the local voice broke");
+    Error::Unavailable("the local voice broke".into())
+}
+
+/// The piece's samples, once it is its turn. Blocks.
+fn spoken(
+    handle: &Handle,
+    turns: &Semaphore,
+    engine: &Engine,
+    piece: &Piece,
+) -> Result<Vec<i16>, Error> {
+    let turn = handle.block_on(turns.acquire());
+    let _turn = turn.map_err(|e| broken(&e))?;
+    Ok(match piece {
+        Piece::Speech { text, .. } => engine.synthesize(text).samples,
+        Piece::Silence(time) => {
+            let samples = u128::from(engine.sample_rate()) * time.as_millis() / 1_000;
+            vec![0; usize::try_from(samples).unwrap_or_default()]
         }
-    });
-    speaking.await.map_err(|e| broken(&e))
+    })
 }
 
 fn script(input: &Input) -> Result<Vec<Piece>, Error> {
@@ -131,9 +143,6 @@ impl Speech for Flite {
     async fn synthesize(&self, request: &Request) -> Result<Audio, Error> {
         let engine = self.engine(request)?;
         let rate = engine.sample_rate();
-        if request.format != Format::Pcm {
-            return Err(Error::Invalid("the local engine gives pcm alone".into()));
-        }
         if request.sample_rate.is_some_and(|wanted| wanted != rate) {
             let voice = &request.voice;
             return Err(Error::Invalid(format!("the voice {voice} has {rate} Hz")));
@@ -141,10 +150,10 @@ impl Speech for Flite {
         let pieces = script(&request.input)?;
         Ok(Audio {
             engine: EngineKind::Local,
-            format: Format::Pcm,
+            format: request.format,
             sample_rate: rate,
             billed_characters: 0,
-            data: audio(self.turns.clone(), engine, pieces),
+            data: audio(self.turns.clone(), engine, pieces, request.format),
         })
     }
 
@@ -161,29 +170,59 @@ impl Speech for Flite {
                 kinds,
                 request.input.as_str(),
             ));
-            samples += self.speak(&engine, piece).await?.len();
+            let speaking = speak(self.turns.clone(), engine.clone(), piece);
+            samples += speaking.await?.len();
         }
         Ok(marks)
     }
 }
 
-fn audio(turns: Arc<Semaphore>, engine: Arc<Engine>, pieces: Vec<Piece>) -> AudioStream {
-    let spoken = stream::iter(pieces).then(move |piece| {
-        let speaking = speak(turns.clone(), engine.clone(), piece);
-        async move { Ok(pcm(&speaking.await?)) }
+/// Spoken and encoded on one thread, which waits for its listener, and ends when nobody listens.
+fn audio(
+    turns: Arc<Semaphore>,
+    engine: Arc<Engine>,
+    pieces: Vec<Piece>,
+    format: Format,
+) -> AudioStream {
+    let (chunks, audio) = mpsc::channel(AHEAD);
+    let handle = Handle::current();
+    let work = tokio::task::spawn_blocking(move || {
+        let spoken = |piece: Piece| spoken(&handle, &turns, &engine, &piece);
+        let rate = engine.sample_rate();
+        encode(pieces.into_iter().map(spoken), format, rate, &chunks)
     });
-    // What follows an error would be spoken as if nothing were missing.
-    let mut failed = false;
-    let until_error = spoken.take_while(move |chunk: &Result<Bytes, Error>| {
-        let goes_on = !failed;
-        failed |= chunk.is_err();
-        std::future::ready(goes_on)
+    // The chunks end however the work does.
+    let error = stream::once(work).filter_map(|ended| {
+        let error = match ended {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(Err(error)),
+            Err(panicked) => Some(Err(broken(&panicked))),
+        };
+        std::future::ready(error)
     });
-    until_error.boxed()
+    ReceiverStream::new(audio).map(Ok).chain(error).boxed()
 }
 
-fn pcm(samples: &[i16]) -> Bytes {
-    samples.iter().flat_map(|s| s.to_le_bytes()).collect()
+/// Ends early where nobody listens.
+fn encode(
+    spoken: impl Iterator<Item = Result<Vec<i16>, Error>>,
+    format: Format,
+    rate: u32,
+    chunks: &mpsc::Sender<Bytes>,
+) -> Result<(), Error> {
+    let mut encoder = Encoder::new(format, rate)?;
+    for samples in spoken {
+        let chunk = encoder.push(&samples?)?;
+        if !chunk.is_empty() && chunks.blocking_send(chunk.into()).is_err() {
+            return Ok(());
+        }
+    }
+    let last = encoder.finish()?;
+    if !last.is_empty() {
+        // Nobody may listen any more.
+        let _ = chunks.blocking_send(last.into());
+    }
+    Ok(())
 }
 
 fn milliseconds(samples: usize, rate: u32) -> u32 {
@@ -310,10 +349,6 @@ mod tests {
     async fn what_the_engine_cannot_do_is_said() {
         let flite = Flite::new(1).unwrap();
         let cases = [
-            Request {
-                format: Format::Mp3,
-                ..text("Hello.")
-            },
             Request {
                 sample_rate: Some(22_050),
                 ..text("Hello.")

@@ -1,21 +1,28 @@
 //! Sound of the right length and form, if not of the right sense.
 
 use std::f64::consts::TAU;
+use std::num::{NonZeroU8, NonZeroU32};
+
+use vorbis_rs::VorbisEncoderBuilder;
 
 /// A calm reader's pace.
 pub(super) const MS_A_CHARACTER: usize = 60;
 /// Hertz of the tone.
 const TONE: f64 = 440.0;
 
-/// A tone in 16-bit samples without a header.
-pub(super) fn pcm(characters: usize, rate: u32) -> Vec<u8> {
-    let samples = characters * MS_A_CHARACTER * rate as usize / 1_000;
-    let sample = |at: usize| {
+fn samples(characters: usize, rate: u32) -> impl Iterator<Item = i16> {
+    let count = characters * MS_A_CHARACTER * rate as usize / 1_000;
+    let sample = move |at: usize| {
         let phase = at as f64 * TONE * TAU / f64::from(rate);
         (phase.sin() * 8_000.0) as i16
     };
-    (0..samples)
-        .flat_map(|at| sample(at).to_le_bytes())
+    (0..count).map(sample)
+}
+
+/// A tone in 16-bit samples without a header.
+pub(super) fn pcm(characters: usize, rate: u32) -> Vec<u8> {
+    samples(characters, rate)
+        .flat_map(i16::to_le_bytes)
         .collect()
 }
 
@@ -41,17 +48,18 @@ pub(super) fn mp3(characters: usize, rate: u32) -> Vec<u8> {
     frame.repeat(frames)
 }
 
-/// A page of Ogg that announces Vorbis, and bytes as long as the text after it.
+/// The tone in Vorbis.
 pub(super) fn ogg(characters: usize, rate: u32) -> Vec<u8> {
-    let mut vorbis = vec![1];
-    vorbis.extend(b"vorbis\0\0\0\0\x01");
-    vorbis.extend(rate.to_le_bytes());
-    vorbis.extend([0; 12]);
-    vorbis.extend([0xB8, 1]);
-    let mut page = b"OggS\0\x02".to_vec();
-    page.extend([0; 20]);
-    page.extend([1, vorbis.len() as u8]);
-    page.extend(vorbis);
-    page.extend(vec![0; characters * MS_A_CHARACTER * 4]);
-    page
+    encoded(characters, rate).unwrap_or_default()
+}
+
+fn encoded(characters: usize, rate: u32) -> Option<Vec<u8>> {
+    let rated = NonZeroU32::new(rate)?;
+    let mut builder = VorbisEncoderBuilder::new_with_serial(rated, NonZeroU8::MIN, Vec::new(), 7);
+    let mut encoder = builder.build().ok()?;
+    let samples = samples(characters, rate).map(|sample| f32::from(sample) / 32_768.0);
+    for block in samples.collect::<Vec<_>>().chunks(1_024) {
+        encoder.encode_audio_block([block]).ok()?;
+    }
+    encoder.finish().ok()
 }
