@@ -31,7 +31,8 @@ fn unread(status: StatusCode, why: String) -> Problem {
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+/// What [`Json`] reads, for whoever needs the bytes too.
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let parsed = serde_json::from_slice(body).map_err(|e| match e.classify() {
         Category::Data => Problem::validation(e.to_string()),
         _ => {

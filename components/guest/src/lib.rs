@@ -21,6 +21,8 @@ pub mod events;
 #[cfg(target_family = "wasm")]
 pub mod health;
 #[cfg(target_family = "wasm")]
+pub mod incoming;
+#[cfg(target_family = "wasm")]
 pub mod llm;
 #[cfg(target_family = "wasm")]
 pub mod log;

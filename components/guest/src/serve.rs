@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::response::Response;
 use http::StatusCode;
+use http::header::CONTENT_LENGTH;
 use tower::ServiceExt;
 use wasip3::http::types as wasi;
 use wasip3::http_compat::{http_from_wasi_request, http_into_wasi_response};
@@ -69,8 +70,15 @@ pub async fn handle(
 }
 
 fn rendered(response: Response, id: Option<&str>) -> Response {
-    match response.extensions().get::<Problem>() {
-        Some(problem) => problem.render(id),
-        None => response,
+    let Some(problem) = response.extensions().get::<Problem>() else {
+        return response;
+    };
+    let mut rendered = problem.render(id);
+    // What else the problem says of itself, such as a `Content-Range`; the length was that of no body.
+    for (name, value) in response.headers() {
+        if name != CONTENT_LENGTH {
+            rendered.headers_mut().insert(name, value.clone());
+        }
     }
+    rendered
 }
