@@ -1,0 +1,19 @@
+//! Text to speech: audio from text, kept for a while, counted to the sample.
+//!
+//! The domain is plain Rust, tested natively.
+
+pub mod chunk;
+pub mod format;
+pub mod joint;
+pub mod key;
+pub mod marks;
+pub mod mp3;
+pub mod ogg;
+pub mod range;
+pub mod refusal;
+pub mod request;
+#[cfg(test)]
+mod samples;
+pub mod ssml;
+pub mod voice;
+pub mod wav;

@@ -1,0 +1,272 @@
+//! `POST /synthesize` and `audio.generation.requested`: what they say, checked.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::chunk::{self, Unit};
+use crate::format::Format;
+use crate::marks;
+use crate::refusal::Refusal;
+use crate::ssml;
+use crate::voice::{Engine, Wish};
+
+/// Characters that are spoken, at most: what Polly takes as one task.
+pub const MAX_SPOKEN: usize = 100_000;
+/// Characters with tags.
+const MAX_TOTAL: usize = 200_000;
+/// Of a voice's, an engine's or a language's name, in bytes.
+const MAX_NAME: usize = 64;
+/// Hertz; of WAV the first two alone, as of Polly's samples.
+const RATES: [u32; 6] = [8_000, 16_000, 22_050, 24_000, 44_100, 48_000];
+
+/// The contract's body, and what it lacks. Unknown members are ignored.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Synthesize {
+    /// What is said.
+    pub text: String,
+    /// `text`, or `ssml`.
+    pub text_type: Option<String>,
+    /// As `GET /voices` lists them.
+    pub voice_id: Option<String>,
+    /// BCP 47, as in `en-US`.
+    pub language_code: Option<String>,
+    /// `mp3`, `ogg` or `wav`; `mp3` when absent.
+    pub output_format: Option<String>,
+    /// The voice's best when absent.
+    pub engine: Option<String>,
+    /// Hertz; the engine's own when absent. A number, or Polly's string.
+    pub sample_rate: Option<Value>,
+    /// `sentence`, `word`, or both, to be answered with the audio.
+    #[serde(default)]
+    pub speech_marks: Vec<String>,
+    /// See `guest::identity`.
+    pub user_id: Option<String>,
+}
+
+/// A request that can be spoken, if there is a voice for it.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// What is said.
+    pub text: String,
+    /// Whether it has tags.
+    pub is_ssml: bool,
+    /// What is never cut of it.
+    pub units: Vec<Unit>,
+    /// Who is to say it.
+    pub voice: Option<String>,
+    /// In what language.
+    pub language: Option<String>,
+    /// With what.
+    pub engine: Option<Engine>,
+    /// How it is coded.
+    pub format: Format,
+    /// Hertz.
+    pub rate: Option<u32>,
+    /// Which marks are wanted with it.
+    pub marks: Vec<marks::Kind>,
+}
+
+impl Order {
+    /// What it says of the voice.
+    pub fn wish(&self) -> Wish<'_> {
+        Wish {
+            voice: self.voice.as_deref(),
+            language: self.language.as_deref(),
+            engine: self.engine,
+        }
+    }
+
+    /// `ssml` or `text`.
+    pub fn text_type(&self) -> &'static str {
+        if self.is_ssml { "ssml" } else { "text" }
+    }
+}
+
+impl Synthesize {
+    /// The request, where it can be spoken.
+    pub fn check(self) -> Result<Order, Refusal> {
+        let format = match self.output_format.as_deref() {
+            None => Format::Mp3,
+            Some(name) => Format::parse(name).ok_or_else(|| {
+                let why = "`output_format` is `mp3`, `ogg` or `wav`";
+                Refusal::new("UNSUPPORTED_FORMAT", why)
+            })?,
+        };
+        let engine = self.engine.as_deref().map(|name| {
+            let why = "`engine` is `generative`, `long-form`, `neural`, `standard` or `local`";
+            Engine::parse(name).ok_or_else(|| Refusal::new("UNSUPPORTED_ENGINE", why))
+        });
+        let is_ssml = match self.text_type.as_deref() {
+            None | Some("text") => false,
+            Some("ssml") => true,
+            Some(_) => return Err(Refusal::invalid("`text_type` is `text` or `ssml`")),
+        };
+        Ok(Order {
+            voice: name(self.voice_id, "voice_id")?,
+            language: name(self.language_code, "language_code")?,
+            engine: engine.transpose()?,
+            rate: rate(self.sample_rate.as_ref(), format)?,
+            marks: kinds(&self.speech_marks)?,
+            units: units(&self.text, is_ssml)?,
+            text: self.text,
+            is_ssml,
+            format,
+        })
+    }
+}
+
+fn name(name: Option<String>, member: &str) -> Result<Option<String>, Refusal> {
+    match name {
+        Some(name)
+            if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) =>
+        {
+            let why = format!("`{member}` has 1 to {MAX_NAME} bytes without control characters");
+            Err(Refusal::invalid(why))
+        }
+        name => Ok(name),
+    }
+}
+
+fn rate(rate: Option<&Value>, format: Format) -> Result<Option<u32>, Refusal> {
+    let rates = match format {
+        Format::Wav => &RATES[..2],
+        Format::Mp3 | Format::Ogg => &RATES[..],
+    };
+    let parsed = match rate {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(digits)) => digits.parse().ok(),
+        Some(number) => number.as_u64().and_then(|rate| u32::try_from(rate).ok()),
+    };
+    let known = parsed.filter(|rate| rates.contains(rate));
+    let why = || {
+        let rates: Vec<_> = rates.iter().map(u32::to_string).collect();
+        let why = format!(
+            "`sample_rate` of that format is one of {}",
+            rates.join(", ")
+        );
+        Refusal::new("UNSUPPORTED_SAMPLE_RATE", why)
+    };
+    known.map(Some).ok_or_else(why)
+}
+
+/// The kinds of marks by their names, each once.
+pub fn kinds(names: &[impl AsRef<str>]) -> Result<Vec<marks::Kind>, Refusal> {
+    let parsed = names.iter().map(|name| marks::Kind::parse(name.as_ref()));
+    let mut kinds = parsed
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(|| Refusal::invalid("`speech_marks` are `sentence` and `word`"))?;
+    kinds.sort_unstable();
+    kinds.dedup();
+    Ok(kinds)
+}
+
+/// The text's units, where it is one that can be spoken.
+pub fn units(text: &str, is_ssml: bool) -> Result<Vec<Unit>, Refusal> {
+    let too_long = |most| Refusal::too_long(format!("`text` has {most} characters at most"));
+    let length = text.chars().count();
+    if length > MAX_TOTAL {
+        return Err(too_long(MAX_SPOKEN));
+    }
+    let (units, spoken) = match is_ssml {
+        false => (chunk::text(text), length),
+        true => {
+            let read = ssml::read(text).map_err(|why| Refusal::new("INVALID_SSML", why))?;
+            (read.units, read.spoken)
+        }
+    };
+    if spoken > MAX_SPOKEN {
+        return Err(too_long(MAX_SPOKEN));
+    }
+    let says = |unit: &Unit| {
+        let words = text.get(unit.source.clone()).unwrap_or_default();
+        unit.spoken > 0 && !words.trim().is_empty()
+    };
+    if !units.iter().any(says) {
+        return Err(Refusal::invalid("`text` says nothing"));
+    }
+    Ok(units)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(body: &str) -> Result<Order, &'static str> {
+        let request: Synthesize = serde_json::from_str(body).unwrap();
+        request.check().map_err(|refusal| refusal.code)
+    }
+
+    #[test]
+    fn the_contract_s_example_is_fine() {
+        let order = checked(
+            r#"{"text":"Hello, this is a test.","voice_id":"Joanna","language_code":"en-US",
+                "output_format":"mp3","user_id":"user-123"}"#,
+        )
+        .unwrap();
+        assert_eq!(order.wish().voice, Some("Joanna"));
+        assert_eq!(
+            (order.format, order.rate, order.is_ssml),
+            (Format::Mp3, None, false)
+        );
+        let order = checked(
+            r#"{"text":"<speak>Hi</speak>","text_type":"ssml","output_format":"wav","sample_rate":"8000",
+                "engine":"neural","speech_marks":["word","sentence","word"]}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            (order.rate, order.engine),
+            (Some(8_000), Some(Engine::Neural))
+        );
+        assert_eq!(order.marks, [marks::Kind::Sentence, marks::Kind::Word]);
+    }
+
+    #[test]
+    fn what_cannot_be_spoken_is_refused_by_its_code() {
+        for (body, code) in [
+            (r#"{"text":""}"#, "VALIDATION_ERROR"),
+            (r#"{"text":" \n\t"}"#, "VALIDATION_ERROR"),
+            (r#"{"text":"a","text_type":"html"}"#, "VALIDATION_ERROR"),
+            (r#"{"text":"a","voice_id":""}"#, "VALIDATION_ERROR"),
+            (
+                r#"{"text":"a","speech_marks":["viseme"]}"#,
+                "VALIDATION_ERROR",
+            ),
+            (
+                r#"{"text":"a","output_format":"aac"}"#,
+                "UNSUPPORTED_FORMAT",
+            ),
+            (
+                r#"{"text":"a","output_format":"opus"}"#,
+                "UNSUPPORTED_FORMAT",
+            ),
+            (r#"{"text":"a","engine":"magic"}"#, "UNSUPPORTED_ENGINE"),
+            (
+                r#"{"text":"a","sample_rate":11025}"#,
+                "UNSUPPORTED_SAMPLE_RATE",
+            ),
+            (
+                r#"{"text":"a","sample_rate":-1}"#,
+                "UNSUPPORTED_SAMPLE_RATE",
+            ),
+            (
+                r#"{"text":"a","sample_rate":{}}"#,
+                "UNSUPPORTED_SAMPLE_RATE",
+            ),
+            (
+                r#"{"text":"a","output_format":"wav","sample_rate":24000}"#,
+                "UNSUPPORTED_SAMPLE_RATE",
+            ),
+            (r#"{"text":"<speak>","text_type":"ssml"}"#, "INVALID_SSML"),
+            (
+                r#"{"text":"<speak> <break/></speak>","text_type":"ssml"}"#,
+                "VALIDATION_ERROR",
+            ),
+        ] {
+            assert_eq!(checked(body).err(), Some(code), "{body}");
+        }
+        let long = |text: String| checked(&serde_json::json!({ "text": text }).to_string()).err();
+        assert_eq!(long("a ".repeat(50_000)), None);
+        assert_eq!(long("a ".repeat(50_001)), Some("TEXT_TOO_LONG"));
+        assert_eq!(long("a".repeat(200_001)), Some("TEXT_TOO_LONG"));
+    }
+}
