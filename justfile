@@ -2,7 +2,7 @@
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
-components := "chat documents probe quiz"
+components := "chat documents probe quiz tts"
 
 # Lists the recipes.
 default:
@@ -79,7 +79,7 @@ test: setup components
 
 # The domain tests alone: no wasm, no database, seconds.
 test-domain:
-    cargo test --locked -p corpus -p chat -p documents -p quiz -p guest
+    cargo test --locked -p corpus -p chat -p documents -p quiz -p tts -p guest
 
 # What CI insists on besides tests: format, lints on both targets, documentation.
 check: setup
@@ -122,3 +122,7 @@ quality:
 # Measures an answer from a document of 300 pages, and a history of 1,000 messages beside an empty handler.
 bench-chat: components
     cargo bench --locked -p host --bench chat
+
+# Measures how fast the host's own voice speaks, how soon it is heard, and what a text costs that it spoke before.
+bench-speech: components
+    cargo bench --locked -p host --bench speech

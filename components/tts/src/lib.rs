@@ -1,6 +1,6 @@
 //! Text to speech: audio from text, kept for a while, counted to the sample.
 //!
-//! The domain is plain Rust, tested natively.
+//! The domain is plain Rust, tested natively; [`component`] binds it to the sandbox.
 
 pub mod chunk;
 pub mod format;
@@ -17,3 +17,6 @@ mod samples;
 pub mod ssml;
 pub mod voice;
 pub mod wav;
+
+#[cfg(target_family = "wasm")]
+mod component;

@@ -1,0 +1,109 @@
+//! What is kept for AUDIO_RETENTION_DAYS and no longer: text and bytes go, the row stays for a while, to
+//! say that there was something.
+
+use guest::{Problem, params, postgres};
+
+use super::rendition;
+
+/// The contract's.
+const DEFAULT_DAYS: u32 = 7;
+const MAX_DAYS: u32 = 3_650;
+/// How long it is remembered that there was an audio.
+const TOMBSTONE_DAYS: u32 = 90;
+/// Rows of one transaction.
+const ROWS: u32 = 200;
+/// Transactions of one call: a backlog is worked off in several.
+const ROUNDS: u32 = 100;
+
+/// From the manifest's `[config]`, which the host's variable of that name comes before.
+pub(super) fn days() -> u32 {
+    let configured = std::env::var("AUDIO_RETENTION_DAYS").ok();
+    let days = configured.and_then(|days| days.trim().parse().ok());
+    days.map_or(DEFAULT_DAYS, |days: u32| days.clamp(1, MAX_DAYS))
+}
+
+pub(super) async fn run() -> Result<(), String> {
+    swept()
+        .await
+        .map_err(|problem| problem.message().to_owned())
+}
+
+async fn swept() -> Result<(), Problem> {
+    for _ in 0..ROUNDS {
+        if expire().await? < ROWS {
+            break;
+        }
+    }
+    forsaken().await?;
+    doomed().await?;
+    postgres::execute(
+        "delete from audio where status = 'expired' and expires_at < now() - $1 * interval '1 day'",
+        params![TOMBSTONE_DAYS],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Answers how many.
+async fn expire() -> Result<u32, Problem> {
+    let tx = postgres::begin().await?;
+    let due = postgres::fetch_in(
+        &tx,
+        "select audio_id, content_key from audio where expires_at <= now() and status <> 'expired' \
+         order by expires_at limit $1 for update skip locked",
+        params![ROWS],
+    );
+    let due: Vec<_> = due.await?.into_iter().collect();
+    let count = u32::try_from(due.len()).unwrap_or(ROWS);
+    let mut content_keys = std::collections::BTreeSet::new();
+    for mut row in due {
+        postgres::execute_in(
+            &tx,
+            "update audio set status = 'expired', text = null, content_key = null, error_message = null \
+             where audio_id = $1",
+            params![row.text(0)],
+        )
+        .await?;
+        content_keys.extend(row.opt_text(1));
+    }
+    let mut blob_keys = Vec::new();
+    // In their order, as everybody who takes several.
+    for content_key in content_keys {
+        blob_keys.extend(rendition::release_in(&tx, &content_key).await?);
+    }
+    postgres::commit(tx).await?;
+    rendition::purge(&blob_keys).await;
+    Ok(count)
+}
+
+/// Bytes whose maker died, or whose row was never written.
+async fn forsaken() -> Result<(), Problem> {
+    let found = postgres::fetch(
+        "select content_key, status from renditions r where not exists \
+         (select 1 from audio a where a.content_key = r.content_key) \
+         and greatest(lease_until, made_at) < now() - interval '1 hour' order by content_key limit $1",
+        params![ROWS],
+    );
+    for mut row in found.await? {
+        let tx = postgres::begin().await?;
+        let blob_key = rendition::release_in(&tx, &row.text(0)).await?;
+        postgres::commit(tx).await?;
+        rendition::purge(blob_key.as_slice()).await;
+    }
+    Ok(())
+}
+
+/// Blobs that could not be deleted before.
+async fn doomed() -> Result<(), Problem> {
+    let found = postgres::fetch(
+        "select blob_key from doomed_blobs order by since limit $1",
+        params![ROWS],
+    );
+    let blob_keys: Vec<_> = found
+        .await?
+        .into_iter()
+        .map(|mut row| row.text(0))
+        .collect();
+    rendition::purge(&blob_keys).await;
+    Ok(())
+}
