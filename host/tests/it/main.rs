@@ -34,4 +34,5 @@ mod sandbox;
 mod scripted;
 #[path = "../../crates/backend/tests/it/services.rs"]
 mod services;
+mod speech;
 mod swap;

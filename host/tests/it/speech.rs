@@ -1,0 +1,616 @@
+//! Text to speech as its users hear it: the host's own voice, and Polly as its fake has it.
+
+mod amazon;
+mod owners;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use vorbis_rs::VorbisDecoder;
+
+use crate::harness::{Answer, PATIENCE, TestHost};
+
+/// The contract's own.
+pub(crate) fn example() -> Value {
+    json!({
+        "text": "Hello, this is a test.",
+        "voice_id": "Joanna",
+        "language_code": "en-US",
+        "output_format": "mp3",
+        "user_id": "user-123",
+    })
+}
+
+pub(crate) fn asked(user: &str, text: &str) -> Value {
+    json!({ "text": text, "user_id": user })
+}
+
+pub(crate) fn id(body: &Value) -> &str {
+    body["audio_id"].as_str().unwrap()
+}
+
+/// The bytes at an address of this host's.
+pub(crate) async fn content(host: &TestHost, audio: &Value) -> Vec<u8> {
+    let url = audio["s3_url"].as_str().unwrap();
+    let answer = reqwest::get(url).await.unwrap();
+    assert_eq!(answer.status(), 200, "{url} of {}", host.base);
+    answer.bytes().await.unwrap().to_vec()
+}
+
+/// What ffmpeg says: codec, and seconds by decoding, as a header may say what it likes. [`None`] where it is
+/// not installed.
+fn decoded(bytes: &[u8], extension: &str) -> Option<(String, f64)> {
+    let suffix = format!(".{extension}");
+    let file = tempfile::Builder::new().suffix(&suffix).tempfile().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    let entries = "stream=codec_name,sample_rate";
+    let args = ["-v", "error", "-show_entries", entries, "-of", "csv=p=0"];
+    let probe = Command::new("ffprobe")
+        .args(args)
+        .arg(file.path())
+        .output()
+        .ok()?;
+    let told = String::from_utf8(probe.stdout).unwrap();
+    let (codec, rate) = told.trim().split_once(',')?;
+    let rate: f64 = rate.split(',').next()?.parse().unwrap();
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-v", "error", "-i"]).arg(file.path());
+    let decoded = ffmpeg
+        .args(["-f", "s16le", "-ac", "1", "-"])
+        .output()
+        .ok()?;
+    Some((codec.to_owned(), decoded.stdout.len() as f64 / 2.0 / rate))
+}
+
+/// By the reference decoder, which ends where the last page says; ffmpeg goes on to the end of its packet.
+/// It takes the streams of a chain one by one.
+fn decoded_ogg(bytes: &[u8]) -> f64 {
+    let begins = |at: &usize| bytes[*at..].starts_with(b"OggS\0\x02");
+    let mut starts: Vec<_> = (0..bytes.len()).filter(begins).collect();
+    starts.push(bytes.len());
+    let seconds = |link: &[usize]| {
+        let mut decoder = VorbisDecoder::<&[u8]>::new(&bytes[link[0]..link[1]]).unwrap();
+        let rate = f64::from(decoder.sampling_frequency().get());
+        let mut samples = 0;
+        while let Some(block) = decoder.decode_audio_block().unwrap() {
+            samples += block.samples()[0].len();
+        }
+        samples as f64 / rate
+    };
+    starts.windows(2).map(seconds).sum()
+}
+
+/// Whether others find the format and the length that we tell.
+#[track_caller]
+pub(crate) fn check_against_ffmpeg(bytes: &[u8], format: &str, duration: &Value) {
+    let duration = duration.as_f64().unwrap();
+    let (expected, off) = match format {
+        "mp3" => ("mp3", 0.001),
+        "ogg" => ("vorbis", 0.05),
+        _ => ("pcm_s16le", 0.001),
+    };
+    if format == "ogg" {
+        let seconds = decoded_ogg(bytes);
+        assert!((seconds - duration).abs() < 0.001, "{seconds} {duration}");
+    }
+    let Some((codec, seconds)) = decoded(bytes, format) else {
+        return;
+    };
+    assert_eq!(codec, expected);
+    assert!(
+        (seconds - duration).abs() < off,
+        "{format}: {seconds} {duration}"
+    );
+}
+
+#[tokio::test]
+async fn the_contract_s_example_is_spoken_found_and_deleted() {
+    let host = TestHost::start().await;
+    let spoken = host.post("/synthesize", example()).await;
+    assert_eq!(spoken.status, 200, "{}", spoken.body);
+    let body = spoken.body;
+    let id = id(&body).to_owned();
+    assert_eq!(spoken.headers["location"], format!("/audio/{id}"));
+    assert_eq!(body["cached"], false);
+    // Who really speaks: Polly's voice is not on this machine.
+    assert_eq!(
+        (
+            &body["voice_id"],
+            &body["requested_voice_id"],
+            &body["engine"]
+        ),
+        (&json!("kal16"), &json!("Joanna"), &json!("local"))
+    );
+    assert!(body["duration"].as_f64().unwrap() > 0.8, "{body}");
+    check_against_ffmpeg(&content(&host, &body).await, "mp3", &body["duration"]);
+
+    let path = format!("/audio/{id}?user_id=user-123");
+    let found = host.get(&path).await.ok();
+    for member in [
+        "audio_id",
+        "s3_url",
+        "duration",
+        "generated_at",
+        "expires_at",
+    ] {
+        assert_eq!(found[member], body[member], "{member}");
+    }
+    assert_eq!(found["text"], "Hello, this is a test.");
+    assert_eq!(
+        (&found["format"], &found["status"]),
+        (&json!("mp3"), &json!("completed"))
+    );
+    let listed = host.get("/audio?user_id=user-123").await.ok();
+    assert_eq!(listed["audio"][0]["audio_id"], id.as_str());
+
+    let deleted = host.send(host.request(Method::DELETE, &path)).await.ok();
+    assert_eq!(
+        deleted,
+        json!({ "message": "Audio deleted successfully", "audio_id": id })
+    );
+    assert_eq!(host.get(&path).await.code(), (404, "AUDIO_NOT_FOUND"));
+    let again = host.send(host.request(Method::DELETE, &path)).await;
+    assert_eq!(again.code(), (404, "AUDIO_NOT_FOUND"));
+    let listed = host.get("/audio?user_id=user-123").await.ok();
+    assert_eq!(listed["audio"], json!([]));
+    assert_eq!(blobs(&host), 0, "and its bytes are gone");
+    let health = host.get("/tts/health").await.ok();
+    assert_eq!(
+        (&health["service"], &health["status"]),
+        (&json!("tts"), &json!("healthy"))
+    );
+    host.stop().await;
+}
+
+/// Files that the service has stored.
+pub(crate) fn blobs(host: &TestHost) -> usize {
+    fn files(folder: &std::path::Path) -> usize {
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            return 0;
+        };
+        let count = |path: std::path::PathBuf| if path.is_dir() { files(&path) } else { 1 };
+        entries.map(|entry| count(entry.unwrap().path())).sum()
+    }
+    files(&host.folder().join("blobs/tts"))
+}
+
+#[tokio::test]
+async fn every_format_is_as_long_as_it_says() {
+    let host = TestHost::start().await;
+    let text = "It is late. The library closes at nine, and the last train leaves soon after that.";
+    for format in ["mp3", "ogg", "wav"] {
+        for voice in ["kal16", "kal"] {
+            let body = json!({ "text": text, "voice_id": voice, "output_format": format });
+            let spoken = host.post("/synthesize", body).await.ok();
+            let bytes = content(&host, &spoken).await;
+            check_against_ffmpeg(&bytes, format, &spoken["duration"]);
+            let rate = if voice == "kal" { 8_000 } else { 16_000 };
+            assert_eq!(spoken["sample_rate"], rate);
+            if format == "wav" {
+                let seconds = (bytes.len() - 44) as f64 / 2.0 / f64::from(rate);
+                assert!((seconds - spoken["duration"].as_f64().unwrap()).abs() < 0.001);
+            }
+        }
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn bytes_come_in_parts() {
+    let host = TestHost::start().await;
+    let spoken = host
+        .post("/synthesize", asked("alice", "Hello."))
+        .await
+        .ok();
+    let whole = content(&host, &spoken).await;
+    let path = format!("/audio/{}/content", id(&spoken));
+    let part = async |method: Method, headers: &[(&'static str, &str)]| {
+        let request = headers
+            .iter()
+            .fold(host.request(method, &path), |request, (name, value)| {
+                request.header(*name, *value)
+            });
+        request.send().await.unwrap()
+    };
+    let full = part(Method::GET, &[]).await;
+    assert_eq!(full.headers()["content-type"], "audio/mpeg");
+    assert_eq!(full.headers()["accept-ranges"], "bytes");
+    let tag = full.headers()["etag"].to_str().unwrap().to_owned();
+
+    let some = part(Method::GET, &[("range", "bytes=10-19"), ("if-range", &tag)]).await;
+    assert_eq!(some.status(), StatusCode::PARTIAL_CONTENT);
+    let range = format!("bytes 10-19/{}", whole.len());
+    assert_eq!(some.headers()["content-range"], range.as_str());
+    assert_eq!(some.bytes().await.unwrap()[..], whole[10..20]);
+    let last = part(Method::GET, &[("range", "bytes=-5")]).await;
+    assert_eq!(last.bytes().await.unwrap()[..], whole[whole.len() - 5..]);
+    let other = part(
+        Method::GET,
+        &[("range", "bytes=0-1"), ("if-range", "\"other\"")],
+    )
+    .await;
+    assert_eq!(
+        (other.status(), other.bytes().await.unwrap().len()),
+        (StatusCode::OK, whole.len())
+    );
+
+    let none = part(Method::GET, &[("range", "bytes=99999999-")]).await;
+    assert_eq!(none.status(), StatusCode::RANGE_NOT_SATISFIABLE);
+    let size = format!("bytes */{}", whole.len());
+    assert_eq!(none.headers()["content-range"], size.as_str());
+    let head = part(Method::HEAD, &[]).await;
+    assert_eq!(
+        head.headers()["content-length"],
+        whole.len().to_string().as_str()
+    );
+    let known = part(Method::GET, &[("if-none-match", &tag)]).await;
+    assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_shared_stays_until_its_last_owner_deletes_it() {
+    let host = TestHost::start().await;
+    let text = "Both of us want to hear this.";
+    let alice = host.post("/synthesize", asked("alice", text)).await.ok();
+    let bob = host.post("/synthesize", asked("bob", text)).await.ok();
+    assert_eq!(
+        (&alice["cached"], &bob["cached"]),
+        (&json!(false), &json!(true))
+    );
+    assert_ne!(alice["audio_id"], bob["audio_id"]);
+    assert_eq!(alice["duration"], bob["duration"]);
+    assert_eq!(blobs(&host), 1);
+
+    let path = |user: &str, audio: &Value| format!("/audio/{}?user_id={user}", id(audio));
+    let stolen = host.get(&path("alice", &bob)).await;
+    assert_eq!(stolen.code(), (404, "AUDIO_NOT_FOUND"));
+    host.send(host.request(Method::DELETE, &path("alice", &alice)))
+        .await
+        .ok();
+    assert_eq!(host.get(&path("bob", &bob)).await.ok()["text"], text);
+    assert!(!content(&host, &bob).await.is_empty());
+    host.send(host.request(Method::DELETE, &path("bob", &bob)))
+        .await
+        .ok();
+    assert_eq!(blobs(&host), 0);
+    // The cache remembers what is gone: it is made again, and said to be.
+    let again = host.post("/synthesize", asked("bob", text)).await.ok();
+    assert_eq!(again["cached"], false);
+    assert!(!content(&host, &again).await.is_empty());
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn of_many_who_ask_at_once_one_has_it_made() {
+    let host = TestHost::start().await;
+    let text = "A sentence that takes a moment to say. ".repeat(100);
+    let ask = |user: usize| host.post("/synthesize", asked(&format!("user-{user}"), &text));
+    let answers = futures::future::join_all((0..12).map(ask)).await;
+    let bodies: Vec<_> = answers.into_iter().map(Answer::ok).collect();
+    let made = bodies.iter().filter(|body| body["cached"] == false).count();
+    assert_eq!(made, 1);
+    assert_eq!(blobs(&host), 1);
+    let ids: std::collections::BTreeSet<_> = bodies.iter().map(id).collect();
+    assert_eq!(ids.len(), 12);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_spoken_is_refused_by_its_code() {
+    let host = TestHost::start().await;
+    let ssml = |text: &str| json!({ "text": text, "text_type": "ssml" });
+    for (body, expected) in [
+        (json!({ "text": "" }), (400, "VALIDATION_ERROR")),
+        (json!({}), (400, "VALIDATION_ERROR")),
+        (
+            json!({ "text": "a", "output_format": "opus" }),
+            (400, "UNSUPPORTED_FORMAT"),
+        ),
+        (
+            json!({ "text": "a", "voice_id": "Nobody" }),
+            (400, "UNKNOWN_VOICE"),
+        ),
+        (
+            json!({ "text": "a", "voice_id": "Vicki" }),
+            (400, "UNSUPPORTED_LANGUAGE"),
+        ),
+        (
+            json!({ "text": "a", "sample_rate": 44_100 }),
+            (400, "VALIDATION_ERROR"),
+        ),
+        (
+            json!({ "text": "a", "sample_rate": 1 }),
+            (400, "UNSUPPORTED_SAMPLE_RATE"),
+        ),
+        (
+            json!({ "text": "a".repeat(100_001) }),
+            (413, "TEXT_TOO_LONG"),
+        ),
+        (ssml("<speak>a"), (400, "INVALID_SSML")),
+        (
+            ssml("<speak><audio src='x'/>a</speak>"),
+            (400, "INVALID_SSML"),
+        ),
+        (
+            ssml("<speak>a<break time='11s'/></speak>"),
+            (400, "INVALID_SSML"),
+        ),
+        // Polly has it, the host's own voice does not.
+        (
+            ssml("<speak><emphasis>a</emphasis></speak>"),
+            (400, "INVALID_SSML"),
+        ),
+    ] {
+        let refused = host.post("/synthesize", body.clone()).await;
+        assert_eq!(refused.code(), expected, "{body}");
+    }
+    assert_eq!(
+        host.sql("select count(*)::text from tts.renditions").await,
+        ["0"]
+    );
+    let fine = ssml("<speak><p>Salt &amp; pepper.</p><break time='1s'/>And more.</speak>");
+    host.post("/synthesize", fine).await.ok();
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn voices_are_those_that_are_there() {
+    let host = TestHost::start().await;
+    let all = host.get("/voices").await.ok();
+    let ids = |body: &Value| -> Vec<String> {
+        let voices = body["voices"].as_array().unwrap().iter();
+        voices
+            .map(|voice| voice["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(ids(&all), ["kal16", "kal"]);
+    assert_eq!(all["voices"][0]["gender"], "Male");
+    assert_eq!(
+        ids(&host.get("/voices?language_code=en-us").await.ok()),
+        ["kal16", "kal"]
+    );
+    assert_eq!(
+        ids(&host.get("/voices?language_code=de-DE").await.ok()),
+        [""; 0]
+    );
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn marks_say_when_each_word_is_said() {
+    let host = TestHost::start().await;
+    let text = "Grüße from here. It is late.";
+    let body = json!({ "text": text, "speech_marks": ["word"], "output_format": "wav" });
+    let spoken = host.post("/synthesize", body).await.ok();
+    let words = spoken["speech_marks"].as_array().unwrap();
+    let value = |mark: &Value| mark["value"].as_str().unwrap().to_owned();
+    let values: Vec<_> = words.iter().map(value).collect();
+    assert_eq!(values, ["Grüße", "from", "here.", "It", "is", "late."]);
+    for mark in words {
+        let at = |member: &str| usize::try_from(mark[member].as_u64().unwrap()).unwrap();
+        assert_eq!(text[at("start")..at("end")], value(mark));
+        assert!(mark["time"].as_f64().unwrap() / 1_000.0 < spoken["duration"].as_f64().unwrap());
+    }
+    let path = format!("/audio/{}/marks", id(&spoken));
+    let all = host.get(&path).await.ok();
+    assert_eq!(all["speech_marks"].as_array().unwrap().len(), 8, "{all}");
+    let sentences = host.get(&format!("{path}?types=sentence")).await.ok();
+    assert_eq!(value(&sentences["speech_marks"][1]), "It is late.");
+    let refused = host.get(&format!("{path}?types=viseme")).await;
+    assert_eq!(refused.code(), (400, "VALIDATION_ERROR"));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_long_text_is_heard_at_once_and_stored_when_it_ends() {
+    let host = TestHost::start().await;
+    let text = "This is a sentence of a long text that goes on and on. ".repeat(100);
+    for format in ["mp3", "ogg", "wav"] {
+        let body = json!({ "text": text, "output_format": format, "user_id": "alice" });
+        let request = host.request(Method::POST, "/synthesize").json(&body);
+        let answer = request.header("accept", "audio/*").send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let path = answer.headers()["location"].to_str().unwrap().to_owned();
+        let heard = answer.bytes().await.unwrap();
+        let stored = host.get(&path).await.ok();
+        assert_eq!(stored["text"], text.as_str());
+        let bytes = content(&host, &stored).await;
+        check_against_ffmpeg(&bytes, format, &stored["duration"]);
+        // The header of a WAV file that is heard does not know its length.
+        let from = if format == "wav" { 44 } else { 0 };
+        assert_eq!(heard[from..], bytes[from..], "{format}");
+    }
+    // What was heard before is heard again, whole.
+    let body = json!({ "text": text, "output_format": "wav" });
+    let request = host.request(Method::POST, "/synthesize").json(&body);
+    let answer = request.header("accept", "audio/wav").send().await.unwrap();
+    let heard = answer.bytes().await.unwrap();
+    assert_ne!(&heard[4..8], b"\xFF\xFF\xFF\xFF");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn who_leaves_early_leaves_nothing() {
+    let host = TestHost::start().await;
+    let text = "This is a sentence of a very long text. ".repeat(2_400);
+    let body = json!({ "text": text, "user_id": "alice" });
+    let request = host.request(Method::POST, "/synthesize").json(&body);
+    let began = Instant::now();
+    let mut answer = request.header("accept", "audio/*").send().await.unwrap();
+    assert!(!answer.chunk().await.unwrap().unwrap().is_empty());
+    eprintln!(
+        "first byte of {} characters after {:?}",
+        text.len(),
+        began.elapsed()
+    );
+    drop(answer);
+    let given_up = async {
+        loop {
+            let left = "select count(*)::text from tts.renditions ";
+            if host.sql(left).await == ["0"] {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    // Not by its lease, which is a minute.
+    let given_up = tokio::time::timeout(Duration::from_secs(30), given_up).await;
+    given_up.expect("it is given up");
+    assert_eq!(
+        host.get("/audio?user_id=alice").await.ok()["audio"],
+        json!([])
+    );
+    assert_eq!(blobs(&host), 0);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_repeated_speaks_once() {
+    let host = TestHost::start().await;
+    let send = async |key: &str, body: &Value| {
+        let request = host.request(Method::POST, "/synthesize").json(body);
+        host.send(request.header("idempotency-key", key)).await
+    };
+    let first = send("one", &example()).await.ok();
+    let again = send("one", &example()).await;
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert_eq!(again.ok(), first);
+    let other = send("one", &asked("user-123", "Something else.")).await;
+    assert_eq!(other.code(), (422, "IDEMPOTENCY_KEY_REUSED"));
+    let listed = host.get("/audio?user_id=user-123").await.ok();
+    assert_eq!(listed["audio"].as_array().unwrap().len(), 1);
+    host.stop().await;
+}
+
+/// Until no item is being made.
+pub(crate) async fn batched(host: &TestHost, batch: &Value) -> Value {
+    let path = format!("/synthesize/batch/{}", batch["batch_id"].as_str().unwrap());
+    let done = async {
+        loop {
+            let batch = host.get(&path).await.ok();
+            if batch["status"] == "completed" {
+                return batch;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, done)
+        .await
+        .expect("the batch is done")
+}
+
+#[tokio::test]
+async fn a_batch_is_spoken_by_events() {
+    let host = TestHost::start().await;
+    let items = json!([
+        { "text": "One." },
+        { "text": "Two.", "output_format": "ogg" },
+        { "text": "<speak><emphasis>Three.</emphasis></speak>", "text_type": "ssml" },
+    ]);
+    let asked = json!({ "items": items, "user_id": "alice" });
+    let batch = host.post("/synthesize/batch", asked).await;
+    assert_eq!(batch.status, 202, "{}", batch.body);
+    let location = format!(
+        "/synthesize/batch/{}",
+        batch.body["batch_id"].as_str().unwrap()
+    );
+    assert_eq!(batch.headers["location"], location.as_str());
+    let done = batched(&host, &batch.body).await;
+    let status = |at: usize| done["items"][at]["status"].as_str().unwrap();
+    assert_eq!(
+        (status(0), status(1), status(2)),
+        ("completed", "completed", "failed"),
+        "{done}"
+    );
+    assert_eq!(done["items"][2]["failure"]["code"], "INVALID_SSML");
+    let ogg = &done["items"][1];
+    check_against_ffmpeg(&content(&host, ogg).await, "ogg", &ogg["duration"]);
+    let failed = format!("/audio/{}/content", id(&done["items"][2]));
+    assert_eq!(host.get(&failed).await.code(), (409, "AUDIO_FAILED"));
+    let foreign = host.get(&format!("{location}?user_id=bob")).await;
+    assert_eq!(foreign.code(), (404, "BATCH_NOT_FOUND"));
+
+    let bad = json!({ "items": [{ "text": "One." }, { "text": "" }] });
+    let refused = host.post("/synthesize/batch", bad).await;
+    assert_eq!(refused.code(), (400, "VALIDATION_ERROR"));
+    assert_eq!(refused.body["details"]["item"], 1);
+    let none = host.post("/synthesize/batch", json!({ "items": [] })).await;
+    assert_eq!(none.code(), (400, "VALIDATION_ERROR"));
+    host.stop().await;
+}
+
+/// Published by anybody who may: here the administrator of the database.
+const REQUESTED: &str = "insert into lectern.outbox (component, topic, key, payload) values \
+    ('tts', 'audio.generation.requested', 'r1', \
+    '{\"request_id\": \"r1\", \"user_id\": \"alice\", \"text\": \"By an event.\", \"voice_id\": \"Joanna\", \
+    \"language_code\": \"en-US\", \"output_format\": \"mp3\"}'), \
+    ('tts', 'audio.generation.requested', 'r2', \
+    '{\"request_id\": \"r2\", \"user_id\": \"alice\", \"text\": \"A\", \"output_format\": \"aac\"}') returning topic";
+
+#[tokio::test]
+async fn an_event_asks_for_an_audio_and_another_says_how_it_ended() {
+    let host = TestHost::start().await;
+    // What is published stays to be read.
+    host.sql("insert into lectern.subscriptions values ('reader', 'audio.generation.completed') returning topic").await;
+    host.sql(REQUESTED).await;
+    let told = async {
+        loop {
+            let rows = host
+                .sql("select payload::text from lectern.inbox where consumer = 'reader' order by payload->>'request_id'")
+                .await;
+            if rows.len() == 2 {
+                return rows;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let told = tokio::time::timeout(PATIENCE, told)
+        .await
+        .expect("two events");
+    let told: Vec<Value> = told
+        .iter()
+        .map(|row| serde_json::from_str(row).unwrap())
+        .collect();
+    assert_eq!(
+        (&told[0]["status"], &told[0]["request_id"]),
+        (&json!("completed"), &json!("r1"))
+    );
+    assert_eq!(
+        (&told[1]["status"], &told[1]["code"]),
+        (&json!("failed"), &json!("UNSUPPORTED_FORMAT"))
+    );
+    assert!(
+        told.iter()
+            .all(|event| event["text"].is_null() && event["user_id"] == "alice")
+    );
+    let path = format!("/audio/{}?user_id=alice", id(&told[0]));
+    let audio = host.get(&path).await.ok();
+    assert_eq!(
+        (&audio["text"], &audio["duration"]),
+        (&json!("By an event."), &told[0]["duration"])
+    );
+
+    host.sql(AGAIN).await;
+    let handled = async {
+        let waiting = "select count(*)::text from lectern.inbox where consumer = 'tts'";
+        while host.sql(waiting).await != ["0"] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, handled)
+        .await
+        .expect("it is handled");
+    let told = "select ((select count(*) from lectern.outbox) + count(*))::text from lectern.inbox";
+    assert_eq!(host.sql(told).await, ["2"]);
+    let kept = host.get("/audio?user_id=alice").await.ok();
+    assert_eq!(kept["audio"].as_array().unwrap().len(), 1);
+    host.stop().await;
+}
+
+/// Delivered a second time, as a broker may.
+const AGAIN: &str = "insert into lectern.inbox (consumer, event_id, topic, key, payload, occurred_at) \
+    select 'tts', event_id::uuid, topic, 'r1', '{\"request_id\": \"r1\", \"user_id\": \"alice\", \
+    \"text\": \"By an event.\"}', now() from tts.inbox returning topic";
