@@ -1,16 +1,17 @@
 //! Text to speech as its users hear it: the host's own voice, and Polly as its fake has it.
 
 mod amazon;
+mod ear;
+mod events;
 mod owners;
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use vorbis_rs::VorbisDecoder;
 
-use crate::harness::{Answer, PATIENCE, TestHost};
+use self::ear::check_against_ffmpeg;
+use crate::harness::{Answer, TestHost};
 
 /// The contract's own.
 pub(crate) fn example() -> Value {
@@ -37,72 +38,6 @@ pub(crate) async fn content(host: &TestHost, audio: &Value) -> Vec<u8> {
     let answer = reqwest::get(url).await.unwrap();
     assert_eq!(answer.status(), 200, "{url} of {}", host.base);
     answer.bytes().await.unwrap().to_vec()
-}
-
-/// What ffmpeg says: codec, and seconds by decoding, as a header may say what it likes. [`None`] where it is
-/// not installed.
-fn decoded(bytes: &[u8], extension: &str) -> Option<(String, f64)> {
-    let suffix = format!(".{extension}");
-    let file = tempfile::Builder::new().suffix(&suffix).tempfile().unwrap();
-    std::fs::write(file.path(), bytes).unwrap();
-    let entries = "stream=codec_name,sample_rate";
-    let args = ["-v", "error", "-show_entries", entries, "-of", "csv=p=0"];
-    let probe = Command::new("ffprobe")
-        .args(args)
-        .arg(file.path())
-        .output()
-        .ok()?;
-    let told = String::from_utf8(probe.stdout).unwrap();
-    let (codec, rate) = told.trim().split_once(',')?;
-    let rate: f64 = rate.split(',').next()?.parse().unwrap();
-    let mut ffmpeg = Command::new("ffmpeg");
-    ffmpeg.args(["-v", "error", "-i"]).arg(file.path());
-    let decoded = ffmpeg
-        .args(["-f", "s16le", "-ac", "1", "-"])
-        .output()
-        .ok()?;
-    Some((codec.to_owned(), decoded.stdout.len() as f64 / 2.0 / rate))
-}
-
-/// By the reference decoder, which ends where the last page says; ffmpeg goes on to the end of its packet.
-/// It takes the streams of a chain one by one.
-fn decoded_ogg(bytes: &[u8]) -> f64 {
-    let begins = |at: &usize| bytes[*at..].starts_with(b"OggS\0\x02");
-    let mut starts: Vec<_> = (0..bytes.len()).filter(begins).collect();
-    starts.push(bytes.len());
-    let seconds = |link: &[usize]| {
-        let mut decoder = VorbisDecoder::<&[u8]>::new(&bytes[link[0]..link[1]]).unwrap();
-        let rate = f64::from(decoder.sampling_frequency().get());
-        let mut samples = 0;
-        while let Some(block) = decoder.decode_audio_block().unwrap() {
-            samples += block.samples()[0].len();
-        }
-        samples as f64 / rate
-    };
-    starts.windows(2).map(seconds).sum()
-}
-
-/// Whether others find the format and the length that we tell.
-#[track_caller]
-pub(crate) fn check_against_ffmpeg(bytes: &[u8], format: &str, duration: &Value) {
-    let duration = duration.as_f64().unwrap();
-    let (expected, off) = match format {
-        "mp3" => ("mp3", 0.001),
-        "ogg" => ("vorbis", 0.05),
-        _ => ("pcm_s16le", 0.001),
-    };
-    if format == "ogg" {
-        let seconds = decoded_ogg(bytes);
-        assert!((seconds - duration).abs() < 0.001, "{seconds} {duration}");
-    }
-    let Some((codec, seconds)) = decoded(bytes, format) else {
-        return;
-    };
-    assert_eq!(codec, expected);
-    assert!(
-        (seconds - duration).abs() < off,
-        "{format}: {seconds} {duration}"
-    );
 }
 
 #[tokio::test]
@@ -299,6 +234,25 @@ async fn of_many_who_ask_at_once_one_has_it_made() {
 }
 
 #[tokio::test]
+async fn without_its_cache_it_speaks_all_the_same() {
+    let host = TestHost::with("components", |config| {
+        config.backends.redis = Some(backend::redis::Config {
+            host: "127.0.0.1".into(),
+            port: 9,
+            database: 0,
+            username: None,
+            password: None,
+        });
+    })
+    .await;
+    for cached in [false, true] {
+        let spoken = host.post("/synthesize", example()).await.ok();
+        assert_eq!(spoken["cached"], cached);
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_spoken_is_refused_by_its_code() {
     let host = TestHost::start().await;
     let ssml = |text: &str| json!({ "text": text, "text_type": "ssml" });
@@ -484,133 +438,3 @@ async fn a_request_that_is_repeated_speaks_once() {
     assert_eq!(listed["audio"].as_array().unwrap().len(), 1);
     host.stop().await;
 }
-
-/// Until no item is being made.
-pub(crate) async fn batched(host: &TestHost, batch: &Value) -> Value {
-    let path = format!("/synthesize/batch/{}", batch["batch_id"].as_str().unwrap());
-    let done = async {
-        loop {
-            let batch = host.get(&path).await.ok();
-            if batch["status"] == "completed" {
-                return batch;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, done)
-        .await
-        .expect("the batch is done")
-}
-
-#[tokio::test]
-async fn a_batch_is_spoken_by_events() {
-    let host = TestHost::start().await;
-    let items = json!([
-        { "text": "One." },
-        { "text": "Two.", "output_format": "ogg" },
-        { "text": "<speak><emphasis>Three.</emphasis></speak>", "text_type": "ssml" },
-    ]);
-    let asked = json!({ "items": items, "user_id": "alice" });
-    let batch = host.post("/synthesize/batch", asked).await;
-    assert_eq!(batch.status, 202, "{}", batch.body);
-    let location = format!(
-        "/synthesize/batch/{}",
-        batch.body["batch_id"].as_str().unwrap()
-    );
-    assert_eq!(batch.headers["location"], location.as_str());
-    let done = batched(&host, &batch.body).await;
-    let status = |at: usize| done["items"][at]["status"].as_str().unwrap();
-    assert_eq!(
-        (status(0), status(1), status(2)),
-        ("completed", "completed", "failed"),
-        "{done}"
-    );
-    assert_eq!(done["items"][2]["failure"]["code"], "INVALID_SSML");
-    let ogg = &done["items"][1];
-    check_against_ffmpeg(&content(&host, ogg).await, "ogg", &ogg["duration"]);
-    let failed = format!("/audio/{}/content", id(&done["items"][2]));
-    assert_eq!(host.get(&failed).await.code(), (409, "AUDIO_FAILED"));
-    let foreign = host.get(&format!("{location}?user_id=bob")).await;
-    assert_eq!(foreign.code(), (404, "BATCH_NOT_FOUND"));
-
-    let bad = json!({ "items": [{ "text": "One." }, { "text": "" }] });
-    let refused = host.post("/synthesize/batch", bad).await;
-    assert_eq!(refused.code(), (400, "VALIDATION_ERROR"));
-    assert_eq!(refused.body["details"]["item"], 1);
-    let none = host.post("/synthesize/batch", json!({ "items": [] })).await;
-    assert_eq!(none.code(), (400, "VALIDATION_ERROR"));
-    host.stop().await;
-}
-
-/// Published by anybody who may: here the administrator of the database.
-const REQUESTED: &str = "insert into lectern.outbox (component, topic, key, payload) values \
-    ('tts', 'audio.generation.requested', 'r1', \
-    '{\"request_id\": \"r1\", \"user_id\": \"alice\", \"text\": \"By an event.\", \"voice_id\": \"Joanna\", \
-    \"language_code\": \"en-US\", \"output_format\": \"mp3\"}'), \
-    ('tts', 'audio.generation.requested', 'r2', \
-    '{\"request_id\": \"r2\", \"user_id\": \"alice\", \"text\": \"A\", \"output_format\": \"aac\"}') returning topic";
-
-#[tokio::test]
-async fn an_event_asks_for_an_audio_and_another_says_how_it_ended() {
-    let host = TestHost::start().await;
-    // What is published stays to be read.
-    host.sql("insert into lectern.subscriptions values ('reader', 'audio.generation.completed') returning topic").await;
-    host.sql(REQUESTED).await;
-    let told = async {
-        loop {
-            let rows = host
-                .sql("select payload::text from lectern.inbox where consumer = 'reader' order by payload->>'request_id'")
-                .await;
-            if rows.len() == 2 {
-                return rows;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let told = tokio::time::timeout(PATIENCE, told)
-        .await
-        .expect("two events");
-    let told: Vec<Value> = told
-        .iter()
-        .map(|row| serde_json::from_str(row).unwrap())
-        .collect();
-    assert_eq!(
-        (&told[0]["status"], &told[0]["request_id"]),
-        (&json!("completed"), &json!("r1"))
-    );
-    assert_eq!(
-        (&told[1]["status"], &told[1]["code"]),
-        (&json!("failed"), &json!("UNSUPPORTED_FORMAT"))
-    );
-    assert!(
-        told.iter()
-            .all(|event| event["text"].is_null() && event["user_id"] == "alice")
-    );
-    let path = format!("/audio/{}?user_id=alice", id(&told[0]));
-    let audio = host.get(&path).await.ok();
-    assert_eq!(
-        (&audio["text"], &audio["duration"]),
-        (&json!("By an event."), &told[0]["duration"])
-    );
-
-    host.sql(AGAIN).await;
-    let handled = async {
-        let waiting = "select count(*)::text from lectern.inbox where consumer = 'tts'";
-        while host.sql(waiting).await != ["0"] {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, handled)
-        .await
-        .expect("it is handled");
-    let told = "select ((select count(*) from lectern.outbox) + count(*))::text from lectern.inbox";
-    assert_eq!(host.sql(told).await, ["2"]);
-    let kept = host.get("/audio?user_id=alice").await.ok();
-    assert_eq!(kept["audio"].as_array().unwrap().len(), 1);
-    host.stop().await;
-}
-
-/// Delivered a second time, as a broker may.
-const AGAIN: &str = "insert into lectern.inbox (consumer, event_id, topic, key, payload, occurred_at) \
-    select 'tts', event_id::uuid, topic, 'r1', '{\"request_id\": \"r1\", \"user_id\": \"alice\", \
-    \"text\": \"By an event.\"}', now() from tts.inbox returning topic";

@@ -7,7 +7,8 @@ use host::config::backends::{Chosen, Speech};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{asked, blobs, check_against_ffmpeg, content, example, id};
+use super::ear::check_against_ffmpeg;
+use super::{asked, blobs, content, example, id};
 use crate::harness::TestHost;
 use crate::services;
 
