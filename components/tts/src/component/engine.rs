@@ -16,7 +16,7 @@ pub(super) struct Speaker {
     pub(super) engine: Engine,
 }
 
-/// All voices, or those of a language.
+/// All that are configured.
 pub(super) async fn voices() -> Result<Vec<Voice>, Problem> {
     let voices = wit::voices(None).await;
     let voices = voices.map_err(|error| Failure::of(error, false).problem())?;

@@ -1,7 +1,7 @@
 //! What is kept for AUDIO_RETENTION_DAYS and no longer: text and bytes go, the row stays for a while, to
 //! say that there was something.
 
-use guest::{Problem, params, postgres};
+use guest::{Problem, log, params, postgres};
 
 use super::rendition;
 
@@ -17,9 +17,18 @@ const ROUNDS: u32 = 100;
 
 /// From the manifest's `[config]`, which the host's variable of that name comes before.
 pub(super) fn days() -> u32 {
-    let configured = std::env::var("AUDIO_RETENTION_DAYS").ok();
-    let days = configured.and_then(|days| days.trim().parse().ok());
-    days.map_or(DEFAULT_DAYS, |days: u32| days.clamp(1, MAX_DAYS))
+    let Ok(configured) = std::env::var("AUDIO_RETENTION_DAYS") else {
+        return DEFAULT_DAYS;
+    };
+    match configured.trim().parse() {
+        Ok(days) if (1..=MAX_DAYS).contains(&days) => days,
+        _ => {
+            log::warn(&format!(
+                "AUDIO_RETENTION_DAYS is no number from 1 to {MAX_DAYS}: {DEFAULT_DAYS} is taken"
+            ));
+            DEFAULT_DAYS
+        }
+    }
 }
 
 pub(super) async fn run() -> Result<(), String> {
