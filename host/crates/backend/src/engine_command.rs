@@ -1,6 +1,8 @@
 //! Transcription by a program of the machine's: whisper.cpp, pocketsphinx, whatever prints what it
 //! hears.
 
+mod silence;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,9 +11,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use capability::blobs::{self, Blobs};
 use capability::transcription::{Error, MediaFormat, Request, State, Transcript, Transcription};
-use tokio::io::AsyncReadExt;
 
 use crate::jobs::{Fault, Full, Jobs, Room, Standing};
+use crate::openai_transcription::{prompt, wire};
 use crate::program::{self, Failure, Limits, Program, words};
 use crate::scratch::Scratch;
 
@@ -26,8 +28,11 @@ const MAX_CONVERTED: u64 = 1 << 30;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The program and its arguments, quoted as for a shell, which it is not given to. `{input}` is
-    /// the recording's path; `{language}` the language's code without a region, as in `en`, or `auto`:
-    /// `whisper-cli -m ggml-base.bin -np -nt -l {language} -f {input}`.
+    /// the recording's path; `{language}` the language's code without a region, as in `en`, or `auto`;
+    /// `{vocabulary}` the words to expect, by commas:
+    /// `whisper-cli -m ggml-base.bin -np -nt -l {language} --prompt {vocabulary} -f {input}`.
+    /// What it prints is the text, or a JSON object as OpenAI's `verbose_json` is: with `words`, there are
+    /// subtitles.
     pub command: String,
     /// Recordings at once, and waiting.
     pub room: Room,
@@ -106,6 +111,16 @@ impl EngineCommand {
         })
     }
 
+    /// Runs the program on a second of a tone, whatever it hears in that. An error says why it did not work.
+    pub async fn try_out(&self) -> Result<(), String> {
+        let scratch = Scratch::new().map_err(|e| e.to_string())?;
+        let input = scratch.path().join("input.wav");
+        let written = tokio::fs::write(&input, silence::tone()).await;
+        written.map_err(|e| e.to_string())?;
+        let heard = self.engine.hear(&input, "en", "", &scratch).await;
+        heard.map(|_| ()).map_err(|fault| fault.to_string())
+    }
+
     /// Whether recordings of any format can be read.
     pub fn converts(&self) -> bool {
         self.engine.ffmpeg.is_some()
@@ -167,7 +182,7 @@ pub(crate) fn audio_failed(error: blobs::Error) -> Error {
 }
 
 /// By what the store is like the next time. A passing fault is logged, so without the store's words.
-pub(crate) fn audio_fault(error: &blobs::Error) -> Fault {
+pub(crate) fn blob_fault(error: &blobs::Error) -> Fault {
     match error {
         blobs::Error::Unavailable(_) => Fault::Passing("the blob store failed".into()),
         blobs::Error::Timeout | blobs::Error::QuotaExceeded => Fault::Passing(error.to_string()),
@@ -203,28 +218,52 @@ pub(crate) fn language(request: &Request) -> Result<Option<String>, Error> {
 }
 
 impl Engine {
+    fn nothing_heard(&self, request: &Request) -> Transcript {
+        Transcript {
+            text: String::new(),
+            confidence: None,
+            language_code: request.language_code.clone(),
+            words: vec![],
+            engine: self.name.clone(),
+        }
+    }
+
     async fn transcribe(&self, request: &Request) -> Result<Transcript, Fault> {
         // Such as a full disk.
         let scratch = Scratch::new().map_err(|e| Fault::Passing(e.kind().to_string()))?;
         let name = format!("input.{}", request.format.as_str());
         let copied = scratch.copy(&*self.blobs, &request.audio, &name, MAX_AUDIO);
-        let input = copied.await.map_err(|e| audio_fault(&e))?;
+        let input = copied.await.map_err(|e| blob_fault(&e))?;
         let input = self.converted(&scratch, input, request.format).await?;
+        // Whisper hears "Thank you for watching" in silence.
+        if silence::is_silent(input.clone()).await {
+            return Ok(self.nothing_heard(request));
+        }
         let language = language(request).map_err(|e| e.to_string())?;
         let language = language.as_deref().unwrap_or("auto");
+        let vocabulary = prompt(&request.vocabulary);
+        let printed = self.hear(&input, language, &vocabulary, &scratch).await?;
+        let mut transcript = wire::transcript(&printed, request, &self.name)?;
+        transcript.text = text(&transcript.text);
+        Ok(transcript)
+    }
+
+    /// What the program prints about that.
+    async fn hear(
+        &self,
+        input: &Path,
+        language: &str,
+        vocabulary: &str,
+        scratch: &Scratch,
+    ) -> Result<Vec<u8>, Fault> {
+        // The request's own words last, so that nothing in them is replaced.
         let argument = |word: &String| {
             let word = word.replace("{language}", language);
-            OsString::from(word.replace("{input}", &input.to_string_lossy()))
+            let word = word.replace("{input}", &input.to_string_lossy());
+            OsString::from(word.replace("{vocabulary}", vocabulary))
         };
         let arguments = self.arguments.iter().map(argument).collect();
-        let printed = self.run(&self.path, arguments, &scratch).await?;
-        Ok(Transcript {
-            text: text(&printed),
-            confidence: None,
-            language_code: request.language_code.clone(),
-            words: vec![],
-            engine: self.name.clone(),
-        })
+        self.run(&self.path, arguments, scratch).await
     }
 
     async fn converted(
@@ -233,7 +272,7 @@ impl Engine {
         input: PathBuf,
         format: MediaFormat,
     ) -> Result<PathBuf, Fault> {
-        if format == MediaFormat::Wav && is_plain(&input).await {
+        if format == MediaFormat::Wav && silence::is_plain(&input).await {
             return Ok(input);
         }
         let Some(ffmpeg) = &self.ffmpeg else {
@@ -267,7 +306,14 @@ impl Engine {
             "-c:a",
             "pcm_s16le",
         ]));
-        arguments.extend(words(["-map_metadata", "-1", "-f", "wav"]));
+        arguments.extend(words([
+            "-map_metadata",
+            "-1",
+            "-fflags",
+            "+bitexact",
+            "-f",
+            "wav",
+        ]));
         arguments.push(output.clone().into());
         self.run(ffmpeg, arguments, scratch).await?;
         Ok(output)
@@ -308,27 +354,9 @@ fn demuxer(format: MediaFormat) -> &'static str {
     }
 }
 
-/// Whether it is WAV as engines want it: PCM of 16 bits, one channel, 16 kHz.
-/// <http://soundfile.sapp.org/doc/WaveFormat/>
-async fn is_plain(path: &Path) -> bool {
-    let mut head = [0; 36];
-    let read = async {
-        let mut file = tokio::fs::File::open(path).await?;
-        file.read_exact(&mut head).await
-    };
-    let as_wanted = |head: &[u8; 36]| {
-        head.starts_with(b"RIFF")
-            && &head[8..16] == b"WAVEfmt "
-            && head[20..24] == [1, 0, 1, 0]
-            && head[24..28] == 16_000_u32.to_le_bytes()
-            && head[34..36] == [16, 0]
-    };
-    read.await.is_ok() && as_wanted(&head)
-}
-
 /// What was printed as one line, without U+0000, which no PostgreSQL text takes.
-fn text(printed: &[u8]) -> String {
-    let printed = String::from_utf8_lossy(printed).replace('\0', "");
+fn text(printed: &str) -> String {
+    let printed = printed.replace('\0', "");
     printed.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -372,7 +400,7 @@ mod tests {
 
     #[test]
     fn what_is_printed_becomes_one_line() {
-        assert_eq!(text(b" hello\n\0 world \xff\n"), "hello world \u{fffd}");
-        assert_eq!(text(b"\n"), "");
+        assert_eq!(text(" hello\n\0 world \n"), "hello world");
+        assert_eq!(text("\n"), "");
     }
 }

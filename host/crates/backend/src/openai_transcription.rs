@@ -1,7 +1,7 @@
 //! Transcription by any server that speaks OpenAI's: OpenAI, speaches, LocalAI, whisper.cpp's server.
 //! <https://platform.openai.com/docs/api-reference/audio/createTranscription>
 
-mod wire;
+pub(crate) mod wire;
 
 use std::error::Error as _;
 use std::fmt;
@@ -16,10 +16,16 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Body, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::engine_command::{admit, audio_fault, language, state};
+use crate::breaker::{Breaker, Policy};
+use crate::engine_command::{admit, blob_fault, language, state};
 use crate::jobs::{Fault, Full, Jobs, Room};
 
 const CONNECT: Duration = Duration::from_secs(5);
+/// A recording of 2 GiB is not sent to a server that did not answer the last three.
+const BREAKER: Policy = Policy {
+    failures: 3,
+    cool_down: Duration::from_secs(15),
+};
 /// Of an answer with the times of four hours of words.
 const MAX_ANSWER: usize = 16 << 20;
 /// Of the words to expect, in bytes: Whisper reads 224 tokens of a prompt.
@@ -58,6 +64,7 @@ struct Server {
     client: reqwest::Client,
     config: Config,
     blobs: Arc<dyn Blobs>,
+    breaker: Breaker,
 }
 
 impl OpenAiTranscription {
@@ -76,6 +83,7 @@ impl OpenAiTranscription {
                 client,
                 config,
                 blobs,
+                breaker: Breaker::new(BREAKER),
             }),
         })
     }
@@ -104,28 +112,60 @@ impl Transcription for OpenAiTranscription {
     }
 }
 
+/// Why there is no answer, by whose fault.
+enum Unanswered {
+    /// The server's: it counts against it.
+    Server(Fault),
+    /// The recording's, or of the store that it is in.
+    Audio(Fault),
+}
+
 impl Server {
-    /// With the words' times where the server has them, else without.
+    /// Unless the server did not answer lately.
     async fn transcribe(&self, request: &Request) -> Result<Transcript, Fault> {
-        let timed = self.ask(request, "verbose_json").await?;
-        let (status, body) = match timed {
+        let resting = || Fault::Passing("the server did not answer lately".into());
+        let permit = self.breaker.admit().ok_or_else(resting)?;
+        match self.answered(request).await {
+            Ok((status, body)) => {
+                permit.succeeded();
+                if !status.is_success() {
+                    return Err(refused(status, &body));
+                }
+                Ok(wire::transcript(&body, request, &self.config.model)?)
+            }
+            Err(Unanswered::Server(fault)) => {
+                permit.failed();
+                Err(fault)
+            }
+            Err(Unanswered::Audio(fault)) => Err(fault),
+        }
+    }
+
+    /// With the words' times where the server has them, else without.
+    async fn answered(&self, request: &Request) -> Result<(StatusCode, Vec<u8>), Unanswered> {
+        let (status, body) = match self.ask(request, "verbose_json").await? {
             (StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY, _) => {
                 self.ask(request, "json").await?
             }
             answered => answered,
         };
-        if !status.is_success() {
-            return Err(refused(status, &body));
+        if status.is_server_error() {
+            return Err(Unanswered::Server(refused(status, &body)));
         }
-        Ok(wire::transcript(&body, request, &self.config.model)?)
+        Ok((status, body))
     }
 
-    async fn ask(&self, request: &Request, form: &str) -> Result<(StatusCode, Vec<u8>), Fault> {
+    async fn ask(
+        &self,
+        request: &Request,
+        form: &str,
+    ) -> Result<(StatusCode, Vec<u8>), Unanswered> {
         let base = self.config.base_url.trim_end_matches('/');
+        let form = self.form(request, form).await.map_err(Unanswered::Audio)?;
         let mut sending = self
             .client
             .post(format!("{base}/audio/transcriptions"))
-            .multipart(self.form(request, form).await?);
+            .multipart(form);
         if let Some(key) = &self.config.key {
             sending = sending.bearer_auth(key.expose_secret());
         }
@@ -136,9 +176,8 @@ impl Server {
         while let Some(chunk) = chunks.next().await {
             body.extend_from_slice(&chunk.map_err(|e| failed(&e))?);
             if body.len() > MAX_ANSWER {
-                return Err(Fault::Lasting(format!(
-                    "the answer exceeds {MAX_ANSWER} bytes"
-                )));
+                let why = format!("the answer exceeds {MAX_ANSWER} bytes");
+                return Err(Unanswered::Server(Fault::Lasting(why)));
             }
         }
         Ok((status, body))
@@ -146,7 +185,7 @@ impl Server {
 
     async fn form(&self, request: &Request, form: &str) -> Result<Form, Fault> {
         let audio = self.blobs.get(&request.audio, 0, None).await;
-        let (stat, audio) = audio.map_err(|e| audio_fault(&e))?;
+        let (stat, audio) = audio.map_err(|e| blob_fault(&e))?;
         let name = format!("audio.{}", request.format.as_str());
         let file = Part::stream_with_length(Body::wrap_stream(audio), stat.size).file_name(name);
         let mut all = Form::new()
@@ -159,13 +198,18 @@ impl Server {
             all = all.text("language", language);
         }
         if !request.vocabulary.is_empty() {
-            let mut prompt = request.vocabulary.join(", ");
-            prompt.truncate(prompt.floor_char_boundary(MAX_PROMPT));
-            all = all.text("prompt", prompt);
+            all = all.text("prompt", prompt(&request.vocabulary));
         }
         // Last: servers that read as it comes know by then what to do with it.
         Ok(all.part("file", file))
     }
+}
+
+/// The words to expect, as Whisper is told.
+pub(crate) fn prompt(vocabulary: &[String]) -> String {
+    let mut prompt = vocabulary.join(", ");
+    prompt.truncate(prompt.floor_char_boundary(MAX_PROMPT));
+    prompt
 }
 
 /// Whether a later request may be answered otherwise.
@@ -185,11 +229,11 @@ fn refused(status: StatusCode, body: &[u8]) -> Fault {
 
 /// The server is away, hangs or breaks off, all of which passes, unless it is the recording that
 /// cannot be read or the address that is none.
-fn failed(error: &reqwest::Error) -> Fault {
+fn failed(error: &reqwest::Error) -> Unanswered {
     let mut sources = std::iter::successors(error.source(), |error| (*error).source());
     match sources.find_map(|source| source.downcast_ref::<blobs::Error>()) {
-        Some(unread) => audio_fault(unread),
-        None if error.is_builder() => Fault::Lasting(wire::failed(error)),
-        None => Fault::Passing(wire::failed(error)),
+        Some(unread) => Unanswered::Audio(blob_fault(unread)),
+        None if error.is_builder() => Unanswered::Server(Fault::Lasting(wire::failed(error))),
+        None => Unanswered::Server(Fault::Passing(wire::failed(error))),
     }
 }

@@ -17,7 +17,8 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use self::languages::Languages;
-use crate::jobs::{Full, Jobs, Room, Standing};
+use crate::engine_command::blob_fault;
+use crate::jobs::{Fault, Full, Jobs, Room, Standing};
 use crate::program::{self, Failure, Limits, Program, words};
 use crate::scratch::Scratch;
 
@@ -201,11 +202,12 @@ fn document_failed(error: blobs::Error) -> Error {
 
 impl Engine {
     /// An error is the reason that the job fails for: that of the first page where none could be read.
-    async fn document(&self, request: &Request, pages: &[u32]) -> Result<Pages, String> {
-        let scratch = Scratch::new().map_err(|e| e.to_string())?;
+    async fn document(&self, request: &Request, pages: &[u32]) -> Result<Pages, Fault> {
+        // Such as a full disk.
+        let scratch = Scratch::new().map_err(|e| Fault::Passing(e.kind().to_string()))?;
         let key = &request.document;
         let copied = scratch.copy(&*self.blobs, key, "document.pdf", MAX_DOCUMENT);
-        let document = copied.await.map_err(|e| e.to_string())?;
+        let document = copied.await.map_err(|e| blob_fault(&e))?;
         let (mut found, mut first) = (Pages::default(), None);
         for &number in pages {
             let _turn = self.turns.acquire().await.map_err(|e| e.to_string())?;
@@ -221,7 +223,7 @@ impl Engine {
             }
         }
         match first {
-            Some(why) if found.pages.is_empty() => Err(why),
+            Some(why) if found.pages.is_empty() => Err(why.into()),
             _ => Ok(found),
         }
     }

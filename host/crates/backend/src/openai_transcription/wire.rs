@@ -45,7 +45,7 @@ const LANGUAGES: [(&str, &str); 12] = [
 ];
 
 /// A body that is no JSON object is the text itself.
-pub(super) fn transcript(
+pub(crate) fn transcript(
     body: &[u8],
     request: &Request,
     model: &str,

@@ -91,7 +91,7 @@ async fn other_formats_are_converted() {
 
 async fn outcome(command: &str) -> State {
     let shelf = Shelf::new().await;
-    let silence = shelf.put("a", wav(16_000, &[0; 3_200])).await;
+    let silence = shelf.put("a", wav(16_000, &[7; 3_200])).await;
     let engine = EngineCommand::new(config(command), shelf.blobs.clone()).unwrap();
     engine.start("a", &english(&silence)).await.unwrap();
     ended(&engine, "a").await
@@ -120,7 +120,7 @@ async fn a_command_that_fails_gives_no_transcript() {
 #[tokio::test]
 async fn one_more_job_than_there_is_room_for_is_refused() {
     let shelf = Shelf::new().await;
-    let silence = english(&shelf.put("a", wav(16_000, &[0; 3_200])).await);
+    let silence = english(&shelf.put("a", wav(16_000, &[7; 3_200])).await);
     let command = config("sh -c 'sleep 1000' {input}");
     let engine = EngineCommand::new(command, shelf.blobs.clone()).unwrap();
     engine.start("a", &silence).await.unwrap();
@@ -135,7 +135,7 @@ async fn one_more_job_than_there_is_room_for_is_refused() {
 #[tokio::test]
 async fn a_command_that_hangs_is_ended_in_its_time() {
     let shelf = Shelf::new().await;
-    let silence = english(&shelf.put("a", wav(16_000, &[0; 3_200])).await);
+    let silence = english(&shelf.put("a", wav(16_000, &[7; 3_200])).await);
     let hanging = Config {
         timeout: Duration::from_secs(1),
         ..config("sh -c 'sleep 1000' {input}")
@@ -204,7 +204,7 @@ impl Blobs for Failing {
 #[tokio::test]
 async fn a_store_that_fails_drops_the_job_and_a_failed_one_runs_again() {
     let shelf = Shelf::new().await;
-    let silence = english(&shelf.put("a", wav(16_000, &[0; 3_200])).await);
+    let silence = english(&shelf.put("a", wav(16_000, &[7; 3_200])).await);
     let failing = Failing {
         blobs: shelf.blobs.clone(),
         left: AtomicU32::new(1),

@@ -189,3 +189,16 @@ async fn a_server_that_is_busy_or_away_drops_the_job_and_a_failed_one_runs_again
     engine.start("a", &request).await.unwrap();
     dropped(&engine, "a").await;
 }
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_left_alone_for_a_while() {
+    let (config, sent) = serve(|_| (503, "busy")).await;
+    let shelf = Shelf::new().await;
+    let request = english(&shelf.put("a", wav(16_000, &[7; 3_200])).await);
+    let engine = OpenAiTranscription::new(config, shelf.blobs.clone()).unwrap();
+    for job in ["a", "b", "c", "d", "e"] {
+        engine.start(job, &request).await.unwrap();
+        dropped(&engine, job).await;
+    }
+    assert_eq!(sent.lock().unwrap().len(), 3);
+}
