@@ -3,12 +3,12 @@
 //!
 //! What it speaks is a tone as long as the text, what it transcribes and reads is what a test says
 //! there is. All else is meant to be theirs: the wire, the names of errors, the limits, the states of
-//! jobs, the signatures. Of S3 it has `HeadObject` alone, so that a store of blobs can be asked
-//! whether an object is there.
+//! jobs, the signatures. Of S3 it has what a store of small blobs needs.
 
 mod knobs;
 mod polly;
 mod refusal;
+mod s3;
 mod serve;
 mod signature;
 mod textract;
@@ -47,15 +47,23 @@ pub(crate) struct World {
     knobs: Knobs,
     objects: Mutex<HashMap<String, Object>>,
     lookup: Mutex<Option<Lookup>>,
+    /// What was put there through S3.
+    stored: Mutex<HashMap<String, bytes::Bytes>>,
     image: Mutex<Vec<String>>,
     transcribe: Mutex<transcribe::Jobs>,
     textract: Mutex<textract::Jobs>,
 }
 
 impl World {
-    fn object(&self, uri: &str) -> Option<Object> {
+    /// What a test says there is.
+    fn objects_of_tests(&self, uri: &str) -> Option<Object> {
         let known = locked(&self.objects).get(uri).cloned();
         known.or_else(|| locked(&self.lookup).as_ref().and_then(|found| found(uri)))
+    }
+
+    fn object(&self, uri: &str) -> Option<Object> {
+        let stored = || locked(&self.stored).get(uri).map(|_| Object::Other);
+        self.objects_of_tests(uri).or_else(stored)
     }
 }
 
@@ -85,6 +93,7 @@ impl Fake {
             knobs: Knobs::default(),
             objects: Mutex::default(),
             lookup: Mutex::default(),
+            stored: Mutex::default(),
             image: Mutex::new(vec!["LECTERN".into(), "read by a fake".into()]),
             transcribe: Mutex::default(),
             textract: Mutex::default(),
@@ -101,6 +110,16 @@ impl Fake {
     /// Lets `uri`, an `s3://bucket/key`, hold that.
     pub fn put(&self, uri: &str, object: Object) {
         locked(&self.world.objects).insert(uri.to_owned(), object);
+    }
+
+    /// Whether anything lies there that was put through S3.
+    pub fn is_stored(&self, uri: &str) -> bool {
+        locked(&self.world.stored).contains_key(uri)
+    }
+
+    /// Jobs of transcription that there are.
+    pub fn transcription_jobs(&self) -> Vec<String> {
+        locked(&self.world.transcribe).names()
     }
 
     /// What is asked of every URI that was not [`Fake::put`].

@@ -13,6 +13,8 @@ pub(crate) enum Protocol {
     RestJson,
     /// Transcribe's and Textract's: the name is in the body, and the status is 400 or 500.
     AwsJson,
+    /// S3's: the error's name is in a body of XML.
+    RestXml,
     /// S3's `HEAD`: no body, so no name either.
     Head,
 }
@@ -61,6 +63,17 @@ impl Refusal {
         let json = [(header::CONTENT_TYPE, "application/x-amz-json-1.1")];
         match protocol {
             Protocol::Head => self.status.into_response(),
+            Protocol::RestXml => {
+                let (code, message) = (self.code, self.message);
+                let body =
+                    format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+                (
+                    self.status,
+                    [(header::CONTENT_TYPE, "application/xml")],
+                    body,
+                )
+                    .into_response()
+            }
             Protocol::RestJson => {
                 let body = json!({"message": self.message}).to_string();
                 let kind = [(ERROR_TYPE, self.code)];

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::request::Parts;
-use http::{Method, StatusCode, header};
+use http::{Method, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::knobs::Trouble;
 use crate::refusal::{Protocol, Refusal};
-use crate::{World, polly, signature, textract, transcribe};
+use crate::{World, polly, s3, signature, textract, transcribe};
 
 /// More than any service takes.
 const MAX_BODY: usize = 64 << 20;
@@ -46,6 +46,12 @@ impl Call {
             (&Method::GET, path, _) if path.starts_with(transcribe::RESULTS) => {
                 ("GetTranscript", Protocol::RestJson)
             }
+            (&Method::PUT, ..) if parts.headers.contains_key("x-amz-copy-source") => {
+                ("CopyObject", Protocol::RestXml)
+            }
+            (&Method::PUT, ..) => ("PutObject", Protocol::RestXml),
+            (&Method::GET, ..) => ("GetObject", Protocol::RestXml),
+            (&Method::DELETE, ..) => ("DeleteObject", Protocol::RestXml),
             _ => ("", Protocol::RestJson),
         };
         // `Transcribe.GetTranscriptionJob`, `Textract.GetDocumentTextDetection`.
@@ -56,6 +62,14 @@ impl Call {
             operation,
             protocol,
         }
+    }
+
+    /// Empty where there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.parts.headers.get(name);
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// A transcript's address is its own permission.
@@ -141,16 +155,12 @@ fn act(world: &World, call: &Call) -> Result<Response, Refusal> {
         "DetectDocumentText" => textract::detect(world, &call.body),
         "StartDocumentTextDetection" => textract::start(world, &call.body),
         "GetDocumentTextDetection" => textract::get(world, &call.body),
-        "HeadObject" => Ok(head(world, call.parts.uri.path())),
+        "HeadObject" => Ok(s3::head(world, call)),
+        "PutObject" => Ok(s3::put(world, call)),
+        "CopyObject" => s3::copy(world, call),
+        "GetObject" => s3::get(world, call),
+        "DeleteObject" => Ok(s3::delete(world, call)),
         _ => Err(Refusal::not_found("UnknownOperationException", "")),
-    }
-}
-
-fn head(world: &World, path: &str) -> Response {
-    let uri = format!("s3:/{path}");
-    match world.object(&uri) {
-        None => StatusCode::NOT_FOUND.into_response(),
-        Some(_) => ([(header::CONTENT_LENGTH, "1")], Body::empty()).into_response(),
     }
 }
 

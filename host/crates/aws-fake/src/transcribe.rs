@@ -35,6 +35,12 @@ pub(crate) struct Jobs {
     vocabularies: HashMap<String, Vocabulary>,
 }
 
+impl Jobs {
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.jobs.keys().cloned().collect()
+    }
+}
+
 struct Job {
     request: Start,
     said: String,
