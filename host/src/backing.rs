@@ -98,6 +98,7 @@ pub async fn connect(config: &Config, databases: &Arc<Databases>) -> Result<Back
         ocr: ocr(backends, &aws, &s3, &blobs).await,
         outbound: Arc::new(HttpClient::new(config.outbound_private)),
         secrets: config.secrets.clone(),
+        settings: config.settings.clone(),
         blobs,
     };
     Ok(Backing {

@@ -4,6 +4,7 @@
 pub mod backends;
 mod environment;
 pub mod identity;
+pub mod settings;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -14,6 +15,7 @@ use backends::Backends;
 use environment::Environment;
 use identity::Identity;
 use secrecy::SecretString;
+use settings::Settings;
 
 /// HS256 wants a key at least as long as its hash: RFC 7518, section 3.2.
 const SECRET_BYTES: usize = 32;
@@ -39,6 +41,9 @@ pub struct Config {
     pub identity: Identity,
     /// `LECTERN_SECRET_NAME`, by `NAME`: what manifests may ask for.
     pub secrets: BTreeMap<String, String>,
+    /// The contract's variables that components read, by component and name; one before a component's own
+    /// manifest.
+    pub settings: Settings,
     /// With `LECTERN_OUTBOUND_PRIVATE=1`: a granted host may have a private address.
     pub outbound_private: bool,
 }
@@ -83,6 +88,7 @@ impl Config {
             backends: Backends::of(&environment)?,
             identity,
             secrets: secrets(&environment),
+            settings: Settings::of(&environment),
             outbound_private: is_outbound_private(&environment),
         })
     }
@@ -129,6 +135,7 @@ impl Config {
             backends: Backends::embedded(),
             identity: Identity::default(),
             secrets: BTreeMap::new(),
+            settings: Settings::default(),
             outbound_private: false,
         }
     }

@@ -23,6 +23,7 @@ use runtime::{
     CallError, Capabilities, Checked, Component, Engine, Haste, Manifest, Refused, Revision,
 };
 
+use crate::config::settings::Settings;
 use crate::databases::Databases;
 use crate::migration::{self, MigrationError};
 use crate::probe::{self, Unhealthy};
@@ -46,6 +47,8 @@ pub struct Shared {
     pub outbound: Arc<dyn Outbound>,
     /// `LECTERN_SECRET_*`, without that beginning.
     pub secrets: BTreeMap<String, String>,
+    /// The contract's variables that components read.
+    pub settings: Settings,
 }
 
 /// Why a revision is not put in service. The one that runs is untouched.
@@ -286,6 +289,9 @@ impl Factory {
             ocr: grants.ocr.as_ref().map(|_| shared.ocr.clone()),
             outbound: grants.http.as_ref().map(|_| shared.outbound.clone()),
             secrets: self.secrets(manifest)?,
+            settings: shared
+                .settings
+                .over(manifest.name.as_str(), &manifest.config),
         })
     }
 

@@ -49,6 +49,8 @@ pub struct Capabilities {
     pub ocr: Option<Arc<dyn Ocr>>,
     /// With `[grants.http]`.
     pub outbound: Option<Arc<dyn Outbound>>,
+    /// Of the manifest's `config`, what the operator has set otherwise.
+    pub settings: BTreeMap<String, String>,
     /// The values of the manifest's `secrets`.
     pub secrets: BTreeMap<String, String>,
 }
@@ -126,7 +128,12 @@ impl State {
         let output = Output::new(manifest.name.clone(), manifest.limits.log_kib);
         let mut wasi = WasiCtxBuilder::new();
         wasi.stdout(output.clone()).stderr(output);
-        for (key, value) in manifest.config.iter().chain(&template.capabilities.secrets) {
+        let Capabilities {
+            settings, secrets, ..
+        } = &template.capabilities;
+        let defaults = manifest.config.iter();
+        let defaults = defaults.filter(|(key, _)| !settings.contains_key(*key));
+        for (key, value) in defaults.chain(settings).chain(secrets) {
             wasi.env(key, value);
         }
         let noise = template.noise.clone();
