@@ -298,6 +298,22 @@ fn transcription(
     })
 }
 
+/// Tries the program out, for who asks it without a platform.
+pub async fn try_listener(
+    config: &Config,
+    command: &backend::engine_command::Config,
+) -> Result<String, String> {
+    let blobs = LocalBlobs::open(&folder(config)).await;
+    let blobs = Arc::new(blobs.map_err(|e| e.to_string())?);
+    let engine = EngineCommand::new(command.clone(), blobs).map_err(|e| e.to_string())?;
+    let tried = engine.try_out().await;
+    tried.map_err(|why| format!("LECTERN_STT_COMMAND does not work: {why}"))?;
+    Ok(match engine.converts() {
+        true => "LECTERN_STT_COMMAND works, on recordings of every format".into(),
+        false => "LECTERN_STT_COMMAND works, on WAV alone: ffmpeg is not installed".into(),
+    })
+}
+
 async fn ocr(
     backends: &Backends,
     aws: &Aws,

@@ -9,6 +9,7 @@ use backend::postgres::provision;
 use crate::backing::{self, choices};
 use crate::bundle;
 use crate::config::Config;
+use crate::config::backends::Transcription;
 
 /// How long a server is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,6 +39,7 @@ pub async fn examine(config: &Config) -> Report {
     }
     database(config, &mut report).await;
     servers(config, &mut report).await;
+    listener(config, &mut report).await;
     match bundle::load_all(&config.components) {
         Ok(bundles) => {
             let names: Vec<_> = bundles
@@ -86,6 +88,24 @@ async fn servers(config: &Config, report: &mut Report) {
             }
             Err(_) => report.fault(&format!("{} does not answer", server.name)),
         }
+    }
+}
+
+/// Whether the configured program listens, or how there could be one.
+async fn listener(config: &Config, report: &mut Report) {
+    match &config.backends.transcription.what {
+        Transcription::Command(command) => match backing::try_listener(config, command).await {
+            Ok(told) => report.line("ok", &told),
+            Err(why) => report.fault(&why),
+        },
+        Transcription::None => report.line(
+            "hint",
+            "recordings are stored and not transcribed. Set LECTERN_STT_COMMAND to a program that prints what it \
+             hears, as in `whisper-cli -m ggml-base.en.bin -np -nt -l {language} -f {input}` or \
+             `pocketsphinx single {input}`; or LECTERN_STT_URL to a server of OpenAI's kind, as in \
+             http://localhost:8000/v1; or AWS credentials and S3_BUCKET_STT for Amazon Transcribe",
+        ),
+        Transcription::OpenAi(_) | Transcription::Transcribe => {}
     }
 }
 
