@@ -1,0 +1,223 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const SAMPLES: [(&str, &[u8], Container); 8] = [
+    ("mp3", include_bytes!("samples/tone.mp3"), Container::Mp3),
+    ("m4a", include_bytes!("samples/tone.m4a"), Container::M4a),
+    (
+        "fragmented",
+        include_bytes!("samples/fragmented.mp4"),
+        Container::Mp4,
+    ),
+    ("vorbis", include_bytes!("samples/tone.ogg"), Container::Ogg),
+    ("opus", include_bytes!("samples/opus.ogg"), Container::Ogg),
+    ("webm", include_bytes!("samples/tone.webm"), Container::Webm),
+    ("live", include_bytes!("samples/live.webm"), Container::Webm),
+    ("flac", include_bytes!("samples/tone.flac"), Container::Flac),
+];
+
+fn probe(file: &[u8], piece: usize) -> Result<Recording, Unreadable> {
+    let mut probe = Probe::new();
+    for chunk in file.chunks(piece) {
+        probe.push(chunk)?;
+    }
+    probe.finish()
+}
+
+/// RIFF WAVE of those samples' bytes.
+fn wav(tag: u16, channels: u16, rate: u32, bits: u16, data: &[u8]) -> Vec<u8> {
+    let width = u32::from(bits / 8) * u32::from(channels);
+    let mut file = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0".to_vec();
+    for short in [tag, channels] {
+        file.extend(short.to_le_bytes());
+    }
+    for long in [rate, rate * width] {
+        file.extend(long.to_le_bytes());
+    }
+    for short in [u16::try_from(width).unwrap(), bits] {
+        file.extend(short.to_le_bytes());
+    }
+    file.extend(b"data");
+    file.extend(u32::try_from(data.len()).unwrap().to_le_bytes());
+    file.extend(data);
+    file
+}
+
+fn amr(frames: usize) -> Vec<u8> {
+    let mut file = b"#!AMR\n".to_vec();
+    for _ in 0..frames {
+        // 12.2 kbit/s.
+        file.push(0x3C);
+        file.extend([0; 31]);
+    }
+    file
+}
+
+#[test]
+fn every_container_is_known_and_measured_however_it_arrives() {
+    for (name, file, container) in SAMPLES {
+        for piece in [1, 7, 1_000, 1 << 20] {
+            let found = probe(file, piece).unwrap();
+            assert_eq!(found.container, container, "{name}");
+            assert_eq!(found.channels, Some(1), "{name}");
+            assert!(!found.truncated, "{name}");
+            let duration = found.duration_ms.unwrap();
+            assert!((1_470..=1_600).contains(&duration), "{name}: {duration} ms");
+        }
+    }
+    let found = probe(&amr(75), 10).unwrap();
+    assert_eq!(
+        (found.container, found.duration_ms),
+        (Container::Amr, Some(1_500))
+    );
+}
+
+#[test]
+fn a_tag_before_the_sound_is_passed_over() {
+    let mut file = b"ID3\x04\0\0\0\0\x02\0".to_vec();
+    file.extend([0; 256]);
+    file.extend(SAMPLES[0].1);
+    let found = probe(&file, 100).unwrap();
+    assert_eq!(found.container, Container::Mp3);
+    let untagged = probe(SAMPLES[0].1, 100).unwrap();
+    assert_eq!(found.duration_ms, untagged.duration_ms);
+}
+
+#[test]
+fn pcm_tells_its_length_and_how_loud_it_is() {
+    let tone: Vec<u8> = (0..16_000)
+        .map(|at| ((f64::from(at) / 5.0).sin() * 10_000.0) as i16)
+        .flat_map(i16::to_le_bytes)
+        .collect();
+    let found = probe(&wav(1, 1, 16_000, 16, &tone), 999).unwrap();
+    assert_eq!(found.duration_ms, Some(1_000));
+    assert!(found.loudest.unwrap() > 0.1);
+    for (tag, bits, silence) in [
+        (1, 8, 128),
+        (1, 8, 129),
+        (1, 16, 0),
+        (1, 24, 0),
+        (1, 32, 0),
+        (3, 32, 0),
+    ] {
+        let data = vec![silence; 48_000];
+        let found = probe(&wav(tag, 2, 8_000, bits, &data), 1_001).unwrap();
+        assert_eq!(found.loudest, Some(0.0), "{bits} bits");
+        assert_eq!(found.channels, Some(2));
+    }
+    // A law: measured, and not listened to.
+    assert_eq!(
+        probe(&wav(6, 1, 8_000, 8, &[0; 8_000]), 64)
+            .unwrap()
+            .loudest,
+        None
+    );
+}
+
+#[test]
+fn a_file_that_was_cut_says_so_and_is_as_long_as_it_is() {
+    let whole = wav(1, 1, 8_000, 16, &[0; 32_000]);
+    let found = probe(&whole[..whole.len() - 16_000], 500).unwrap();
+    assert_eq!((found.duration_ms, found.truncated), (Some(1_000), true));
+    let mp3 = SAMPLES[0].1;
+    let found = probe(&mp3[..mp3.len() / 2], 500).unwrap();
+    assert!(
+        found.truncated && found.duration_ms.unwrap() < 1_000,
+        "{found:?}"
+    );
+    // The head comes last: without it nothing is known.
+    let m4a = SAMPLES[1].1;
+    assert!(matches!(
+        probe(&m4a[..m4a.len() / 2], 500),
+        Err(Unreadable::Corrupt(_))
+    ));
+}
+
+#[test]
+fn what_is_written_while_it_is_recorded_is_as_long_as_it_is() {
+    for size in [0, u32::MAX] {
+        let mut file = wav(1, 1, 8_000, 16, &[1; 8_000]);
+        file[40..44].copy_from_slice(&size.to_le_bytes());
+        let found = probe(&file, 77).unwrap();
+        assert_eq!((found.duration_ms, found.truncated), (Some(500), false));
+    }
+}
+
+#[test]
+fn what_is_no_recording_is_named() {
+    for (file, expected) in [
+        (&b""[..], Unreadable::Empty),
+        (
+            b"%PDF-1.7 and so on and on",
+            Unreadable::Unsupported("a PDF document"),
+        ),
+        (
+            b"hello, this is a text file",
+            Unreadable::Unsupported("no audio that is known here"),
+        ),
+        (
+            b"\xFF\xF1\x50\x80\0\0\0\0\0\0\0\0\0\0\0\0",
+            Unreadable::Unsupported("AAC without a container"),
+        ),
+        (
+            b"fLaC\x7F\0\0\0",
+            Unreadable::Corrupt("the file ends before its sound begins"),
+        ),
+        (
+            b"#!AMR_MC1.0\n\0\0\0\0\0\0\0",
+            Unreadable::Unsupported("AMR of several channels"),
+        ),
+        (
+            b"ab",
+            Unreadable::Unsupported("no audio that is known here"),
+        ),
+    ] {
+        assert_eq!(probe(file, 5), Err(expected), "{file:?}");
+    }
+    let film = wav(1, 0, 0, 16, &[]);
+    assert!(matches!(probe(&film, 64), Err(Unreadable::Corrupt(_))));
+    assert!(matches!(
+        probe(&[0xFF; 300_000], 4_096),
+        Err(Unreadable::Corrupt(_))
+    ));
+}
+
+#[test]
+fn sizes_that_cannot_be_take_no_memory() {
+    // A run that says it has 4 GiB of samples, an element of 2^56 bytes.
+    let mut mp4 = b"\0\0\0\x10ftypisom\0\0\0\0\0\0\0\x08moov".to_vec();
+    mp4.extend(b"\xFF\xFF\xFF\xFFtrun\0\0\x01\0\xFF\xFF\xFF\xFF");
+    mp4.extend(vec![0xFF; 3 << 20]);
+    let mut probe = Probe::new();
+    for chunk in mp4.chunks(65_536) {
+        probe.push(chunk).unwrap();
+        assert!(probe.held.len() <= MAX_HELD);
+    }
+    let webm = b"\x1A\x45\xDF\xA3\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFEand so on";
+    assert!(matches!(
+        super::tests::probe(webm, 64),
+        Err(Unreadable::Corrupt(_))
+    ));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn hostile_bytes_are_answered(
+        which in 0..SAMPLES.len(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
+        cut in any::<prop::sample::Index>(),
+        piece in 1_usize..5_000,
+    ) {
+        let mut file = SAMPLES[which].1.to_vec();
+        for (at, byte) in changes {
+            let at = at.index(file.len().min(600));
+            file[at] = byte;
+        }
+        file.truncate(cut.index(file.len()) + 1);
+        // Answers, whatever it answers; and the same however it arrives.
+        prop_assert_eq!(probe(&file, piece), probe(&file, file.len()));
+    }
+}
