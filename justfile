@@ -2,7 +2,7 @@
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
-components := "chat documents probe quiz tts"
+components := "chat documents probe quiz stt tts"
 
 # Lists the recipes.
 default:
@@ -79,7 +79,7 @@ test: setup components
 
 # The domain tests alone: no wasm, no database, seconds.
 test-domain:
-    cargo test --locked -p corpus -p chat -p documents -p quiz -p tts -p guest
+    cargo test --locked -p corpus -p chat -p documents -p quiz -p stt -p tts -p guest
 
 # What CI insists on besides tests: format, lints on both targets, documentation.
 check: setup
@@ -106,6 +106,10 @@ soak-swap: setup components
 # Measures a component against the same handler native, in one run.
 bench: components
     cargo bench --locked -p host --bench handlers
+
+# Uploads a recording of 2 GiB, and prints how much the host grew meanwhile.
+bench-upload: components
+    cargo test --locked --release -p host --test it -- --ignored --nocapture a_recording_of_2_gib
 
 # Measures events from the outbox through Kafka to a handler, and what the postgres capability adds to a query.
 bench-events: services

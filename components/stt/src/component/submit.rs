@@ -1,0 +1,181 @@
+//! `POST /transcribe` and `POST /transcribe/batch`: only when all of a file is stored, and fine, does it
+//! become a job.
+
+use axum::extract::Multipart;
+use axum::extract::multipart::MultipartRejection;
+use axum::http::StatusCode;
+use axum::response::Response;
+use guest::idempotency::{self, Claim, Key};
+use guest::identity::User;
+use guest::uuid::Uuid;
+use guest::{Caller, Problem, blobs, postgres, timestamp};
+use serde_json::{Value, json};
+
+use super::form::{Form, Rejected, StoredFile};
+use super::store;
+use crate::request::Wanted;
+
+/// Files of one batch.
+const MOST: usize = 20;
+
+type Received = Result<Multipart, MultipartRejection>;
+
+/// A job that is to be.
+pub(super) struct New {
+    pub(super) id: String,
+    pub(super) user: User,
+    pub(super) s3_key: String,
+    pub(super) file: StoredFile,
+    pub(super) wanted: Wanted,
+}
+
+pub(super) async fn one(caller: Caller, key: Key, form: Received) -> Result<Response, Problem> {
+    submit(caller, key, form, 1, "/transcribe").await
+}
+
+pub(super) async fn batch(caller: Caller, key: Key, form: Received) -> Result<Response, Problem> {
+    submit(caller, key, form, MOST, "/transcribe/batch").await
+}
+
+async fn submit(
+    caller: Caller,
+    key: Key,
+    received: Received,
+    most: usize,
+    route: &'static str,
+) -> Result<Response, Problem> {
+    let received = received
+        .map_err(|e| Problem::validation(format!("the body is no form: {}", e.body_text())))?;
+    let mut form = Form::new(most, key.0.is_some());
+    let read = form.read(received).await;
+    let staged = std::mem::take(&mut form.staged);
+    let answered = match read {
+        Ok(()) => become_jobs(&caller, key, form, route).await,
+        Err(problem) => Err(problem),
+    };
+    // What became a job has another name by now. Where this fails too, nobody knows the blob's name.
+    for blob in &staged {
+        let _ = blobs::delete(blob).await;
+    }
+    answered
+}
+
+async fn become_jobs(
+    caller: &Caller,
+    key: Key,
+    form: Form,
+    route: &'static str,
+) -> Result<Response, Problem> {
+    let user = caller.acts_as(form.user_id.as_deref())?;
+    let fingerprint = form.fingerprint();
+    let (mut jobs, mut rejected) = (vec![], vec![]);
+    for file in form.files {
+        match file {
+            Ok(file) => jobs.push(new(&user, file, &form.wanted)),
+            Err(file) => rejected.push(file),
+        }
+    }
+    if jobs.is_empty()
+        && let Some(first) = rejected.pop()
+    {
+        return Err(first.problem);
+    }
+    let work = async |claim: &Claim| store_all(claim, &jobs, &rejected, route).await;
+    idempotency::once(key, &user, route, &fingerprint, work).await
+}
+
+fn new(user: &User, file: StoredFile, wanted: &Wanted) -> New {
+    let id = Uuid::new_v4().to_string();
+    let extension = file.recording.container.extension();
+    New {
+        s3_key: format!("audio/{}/{id}.{extension}", blobs::segment(&user.id)),
+        id,
+        user: user.clone(),
+        file,
+        wanted: wanted.clone(),
+    }
+}
+
+async fn store_all(
+    claim: &Claim,
+    jobs: &[New],
+    rejected: &[Rejected],
+    route: &str,
+) -> Result<Response, Problem> {
+    for job in jobs {
+        blobs::rename(&job.file.staged, &job.s3_key).await?;
+    }
+    let stored = insert(claim, jobs, rejected, route).await;
+    let Err(problem) = stored else {
+        return stored;
+    };
+    // The commit may have been done, and its acknowledgement lost.
+    match store::exists(jobs.first().map_or("", |job| &job.id)).await {
+        Ok(true) => {
+            let (location, body) = answer(jobs, rejected, route);
+            Ok(idempotency::respond(
+                StatusCode::ACCEPTED,
+                location.as_deref(),
+                &body,
+            ))
+        }
+        Ok(false) => {
+            for job in jobs {
+                let _ = blobs::delete(&job.s3_key).await;
+            }
+            Err(problem)
+        }
+        // Nobody knows: a file too many is better than a job without one.
+        Err(_) => Err(problem),
+    }
+}
+
+async fn insert(
+    claim: &Claim,
+    jobs: &[New],
+    rejected: &[Rejected],
+    route: &str,
+) -> Result<Response, Problem> {
+    let tx = postgres::begin().await?;
+    for job in jobs {
+        store::insert(&tx, job).await?;
+    }
+    let (location, body) = answer(jobs, rejected, route);
+    let response = claim
+        .answer_in(&tx, StatusCode::ACCEPTED, location.as_deref(), &body)
+        .await?;
+    postgres::commit(tx).await?;
+    Ok(response)
+}
+
+/// The contract's body, or one of these for each file.
+fn answer(jobs: &[New], rejected: &[Rejected], route: &str) -> (Option<String>, Value) {
+    let submitted_at = timestamp::now();
+    let body = |job: &New| {
+        json!({
+            "job_id": job.id,
+            "filename": job.file.name,
+            "status": "processing",
+            "s3_key": job.s3_key,
+            "submitted_at": submitted_at,
+        })
+    };
+    if route == "/transcribe"
+        && let Some(job) = jobs.first()
+    {
+        return (Some(format!("/transcription/{}", job.id)), body(job));
+    }
+    let refused = rejected.iter().map(|file| {
+        json!({
+            "filename": file.name,
+            "error": file.problem.message(),
+            "code": file.problem.code(),
+        })
+    });
+    let accepted: Vec<_> = jobs.iter().map(body).collect();
+    let refused: Vec<_> = refused.collect();
+    (
+        None,
+        json!({ "transcriptions": accepted, "rejected": refused }),
+    )
+}
