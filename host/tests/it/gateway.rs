@@ -34,6 +34,7 @@ async fn with_a_secret_every_service_wants_a_token() {
         (Method::GET, "/documents"),
         (Method::POST, "/upload"),
         (Method::POST, "/quiz/generate"),
+        (Method::GET, "/transcriptions"),
     ] {
         let answer = host.send(host.request(method, path)).await;
         assert_eq!(answer.code(), (401, "UNAUTHENTICATED"), "{path}");
@@ -69,6 +70,7 @@ async fn with_a_secret_every_service_wants_a_token() {
         "/chat/health",
         "/documents/health",
         "/quiz/health",
+        "/stt/health",
         "/capabilities",
     ] {
         assert_eq!(host.get(open).await.status, 200, "{open}");

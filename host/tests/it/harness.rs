@@ -178,6 +178,14 @@ impl TestHost {
         Self::on(folder, config).await
     }
 
+    /// Another host on the same data, of which something is otherwise.
+    pub(crate) async fn restart_changed(self, change: impl FnOnce(&mut Config)) -> Self {
+        let folder = self.end().await;
+        let mut config = config(folder.path(), "components");
+        change(&mut config);
+        Self::on(folder, config).await
+    }
+
     async fn end(self) -> TempDir {
         drop(self.client);
         self.stop.cancel();

@@ -36,3 +36,4 @@ mod scripted;
 mod services;
 mod speech;
 mod swap;
+mod transcription;

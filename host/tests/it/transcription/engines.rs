@@ -1,0 +1,286 @@
+//! Engines: none, a program that fails, one of OpenAI's kind, Amazon's with S3; and what they do.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use aws_fake::{ACCESS_KEY_ID, Fake, Object, Pace, SECRET_ACCESS_KEY, Trouble};
+use backend::aws::{self, Keys};
+use backend::s3::Buckets;
+use bytes::Bytes;
+use host::config::Config;
+use host::config::backends::Transcription;
+use http_body_util::{BodyExt, Full};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json};
+
+use super::{HEARD, calls, engine, id, tone, wav};
+use crate::harness::{PATIENCE, TestHost};
+
+#[tokio::test]
+async fn without_an_engine_a_recording_is_kept_and_measured() {
+    let host = TestHost::start().await;
+    let taken = host.transcribe(tone(), "a.wav", &[]).await.ok();
+    let job = id(&taken);
+    let failed = host.transcribed(&job).await;
+    assert_eq!(
+        (&failed["status"], &failed["transcript"]),
+        (&json!("failed"), &Value::Null)
+    );
+    assert_eq!(failed["failure"]["code"], "ENGINE_NOT_CONFIGURED");
+    assert_eq!(failed["duration"], 2.5);
+    assert_eq!(host.recordings(), 1);
+    let subtitles = host.get(&format!("/transcription/{job}/subtitles")).await;
+    assert_eq!(subtitles.code(), (422, "TRANSCRIPTION_FAILED"));
+    assert_eq!(subtitles.body["details"]["code"], "ENGINE_NOT_CONFIGURED");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_fails_says_why_and_one_without_times_has_no_subtitles() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "echo cannot read this >&2; exit 3";
+    let host = TestHost::with("components", |config| engine(config, folder.path(), script)).await;
+    let taken = host.transcribe(tone(), "a.wav", &[]).await.ok();
+    let failed = host.transcribed(&id(&taken)).await;
+    assert_eq!(failed["failure"]["code"], "TRANSCRIPTION_FAILED");
+    assert!(
+        failed["failure"]["error"]
+            .as_str()
+            .unwrap()
+            .ends_with("cannot read this"),
+        "{failed}"
+    );
+    host.stop().await;
+
+    let host = TestHost::with("components", |config| {
+        engine(config, folder.path(), "echo hello")
+    })
+    .await;
+    let taken = host
+        .transcribe(tone(), "a.wav", &[("speakers", "2")])
+        .await
+        .ok();
+    let job = id(&taken);
+    let done = host.transcribed(&job).await;
+    assert_eq!(done["transcript"], "hello");
+    assert_eq!(
+        done["warnings"],
+        json!(["NO_WORD_TIMES", "SPEAKERS_NOT_TOLD_APART"])
+    );
+    let subtitles = host.get(&format!("/transcription/{job}/subtitles")).await;
+    assert_eq!(subtitles.code(), (422, "NO_WORD_TIMES"));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_whose_engine_ended_with_its_host_is_begun_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = format!("echo x >> {}/calls; sleep 600", folder.path().display());
+    let host = TestHost::with("components", |config| engine(config, folder.path(), &slow)).await;
+    let taken = host.transcribe(tone(), "a.wav", &[]).await.ok();
+    let begun = async {
+        while calls(folder.path()) == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, begun)
+        .await
+        .expect("it begins");
+    let host = host
+        .restart_changed(|config| engine(config, folder.path(), "echo heard"))
+        .await;
+    let done = host.transcribed(&id(&taken)).await;
+    assert_eq!(done["transcript"], "heard", "{done}");
+    host.stop().await;
+}
+
+/// Amazon's Transcribe and S3.
+fn amazon(config: &mut Config, fake: &Fake) {
+    let backends = &mut config.backends;
+    backends.aws = aws::Config {
+        endpoint_url: Some(fake.url().to_owned()),
+        keys: Some(Keys {
+            access_key_id: ACCESS_KEY_ID.into(),
+            secret_access_key: SECRET_ACCESS_KEY.to_owned().into(),
+            session_token: None,
+        }),
+        ..aws::Config::new("us-east-1")
+    };
+    backends.has_s3_endpoint = true;
+    backends.buckets = Buckets {
+        default: None,
+        by_component: [("stt".to_owned(), "recordings".to_owned())].into(),
+    };
+    backends.transcription.what = Transcription::Transcribe;
+}
+
+#[tokio::test]
+async fn transcribe_is_asked_until_it_has_ended_and_forgets() {
+    let fake = Fake::start().await.unwrap();
+    fake.look_up_with(Box::new(|uri| {
+        let said = "Hello, you there. I am well.";
+        uri.starts_with("s3://recordings/")
+            .then(|| Object::Audio(said.into()))
+    }));
+    // Slow, throttled, and with an answer that is lost: all of that passes.
+    fake.pace(Pace::Looks(4));
+    fake.trouble("StartTranscriptionJob", Trouble::Lose, 1);
+    fake.trouble("GetTranscriptionJob", Trouble::Throttle, 6);
+    let host = TestHost::with("components", |config| amazon(config, &fake)).await;
+    let fields = [
+        ("user_id", "alice"),
+        ("speakers", "2"),
+        ("vocabulary", "Lectern"),
+    ];
+    let taken = host.transcribe(tone(), "a.wav", &fields).await.ok();
+    let key = taken["s3_key"].as_str().unwrap().to_owned();
+    let job = id(&taken);
+    let done = host.transcribed(&job).await;
+    assert_eq!(done["transcript"], "Hello, you there. I am well.", "{done}");
+    assert_eq!(
+        (&done["engine"], &done["confidence"]),
+        (&json!("transcribe"), &json!(0.95))
+    );
+    assert_eq!(done["words"][5]["speaker"], "spk_1");
+    assert_eq!(done["duration"], 2.5);
+    let vtt = host
+        .get(&format!("/transcription/{job}/subtitles?format=vtt"))
+        .await
+        .ok();
+    assert!(
+        vtt.as_str().unwrap().contains("<v spk_0>Hello, you there."),
+        "{vtt}"
+    );
+    // A transcript that is kept here is kept nowhere else.
+    let forgotten = async {
+        while !fake.transcription_jobs().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, forgotten)
+        .await
+        .expect("the job there goes");
+
+    fake.fail_jobs(Some("The media is broken."));
+    let taken = host
+        .transcribe(tone(), "b.wav", &[("language_code", "auto")])
+        .await
+        .ok();
+    let failed = host.transcribed(&id(&taken)).await;
+    assert_eq!(
+        failed["failure"],
+        json!({ "code": "TRANSCRIPTION_FAILED", "error": "The media is broken." })
+    );
+    host.delete(&format!("/transcription/{job}")).await.ok();
+    let left = "s3://recordings/".to_owned();
+    let (folder, last) = key.rsplit_once('/').unwrap();
+    assert!(!fake.is_stored(&format!("{left}stt/{folder}/~{last}")));
+    host.stop().await;
+}
+
+/// A server of OpenAI's kind, which is busy at first.
+async fn openai() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let answer = move |request: hyper::Request<hyper::body::Incoming>| {
+        let asked = asked.clone();
+        async move {
+            request.into_body().collect().await.unwrap();
+            let (status, said) = match asked.fetch_add(1, Ordering::SeqCst) {
+                0 | 1 => (503, "busy"),
+                _ => (200, HEARD),
+            };
+            let response = hyper::Response::builder().status(status);
+            Ok::<_, Infallible>(response.body(Full::new(Bytes::from(said))).unwrap())
+        }
+    };
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = service_fn(answer.clone());
+            tokio::spawn(async move {
+                let connection = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                let _ = connection
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_for_a_moment_is_asked_again() {
+    let url = openai().await;
+    let host = TestHost::with("components", |config| {
+        config.backends.transcription.what =
+            Transcription::OpenAi(backend::openai_transcription::Config {
+                base_url: url,
+                key: None,
+                model: "whisper-1".into(),
+                room: backend::jobs::Room {
+                    places: 2,
+                    queue: 10,
+                },
+                timeout: PATIENCE,
+            });
+    })
+    .await;
+    let fields = [("language_code", "auto"), ("vocabulary", "")];
+    let taken = host.transcribe(tone(), "a.wav", &fields).await.ok();
+    let done = host.transcribed(&id(&taken)).await;
+    assert_eq!(
+        done["transcript"], "Cells divide. They grow, too.",
+        "{done}"
+    );
+    assert_eq!(
+        (&done["engine"], &done["language_code"]),
+        (&json!("whisper-1"), &json!("en"))
+    );
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn recordings_lie_in_the_bucket_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let setting = crate::services::wanted;
+    let (Some(url), Some(bucket)) = (setting("AWS_ENDPOINT_URL_S3"), setting("S3_BUCKET_STT"))
+    else {
+        return;
+    };
+    let script = format!("cat <<'END'\n{HEARD}\nEND\n");
+    let host = TestHost::with("components", |config| {
+        engine(config, folder.path(), &script);
+        let backends = &mut config.backends;
+        backends.aws = aws::Config {
+            endpoint_url: Some(url),
+            keys: Some(Keys {
+                access_key_id: setting("AWS_ACCESS_KEY_ID").unwrap(),
+                secret_access_key: setting("AWS_SECRET_ACCESS_KEY").unwrap().into(),
+                session_token: None,
+            }),
+            ..aws::Config::new("us-east-1")
+        };
+        backends.has_s3_endpoint = true;
+        backends.buckets.by_component = [("stt".to_owned(), bucket)].into();
+    })
+    .await;
+    let taken = host.transcribe(wav(60_000, 0.5), "a.wav", &[]).await.ok();
+    let job = id(&taken);
+    assert_eq!(host.recordings(), 0, "none in the folder");
+    let done = host.transcribed(&job).await;
+    assert_eq!(
+        (&done["status"], &done["duration"]),
+        (&json!("completed"), &json!(60.0)),
+        "{done}"
+    );
+    host.delete(&format!("/transcription/{job}")).await.ok();
+    assert_eq!(
+        host.sql("select count(*)::text from stt.leftovers").await,
+        ["0"]
+    );
+    host.stop().await;
+}
