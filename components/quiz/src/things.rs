@@ -3,13 +3,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use corpus::terms::{Language, Tokenizer, fold};
+use corpus::terms::{Tokenizer, fold};
 
 use crate::calendar::{DAYS, is_in_calendar};
 use crate::grammar::{self, Forms};
 use crate::material::Fact;
 use crate::names;
 use crate::nouns::{BEFORE_VERBS, GENERIC, ends_term, judges_nouns, rare_nouns, stands_as_noun};
+use crate::phrases::Language;
 use crate::text::Text;
 use crate::words::{find_exactly, find_words};
 
@@ -148,7 +149,7 @@ pub fn things(text: &Text, facts: &[Fact], tokenizer: &Tokenizer) -> Vec<Thing> 
     let mut seen = HashSet::new();
     found.retain(|thing| seen.insert(fold(&thing.text)));
     found.truncate(THINGS);
-    let forms = if tokenizer.language() == Language::German {
+    let forms = if Language::of(tokenizer) == Language::German {
         grammar::forms(facts)
     } else {
         HashMap::new()

@@ -183,7 +183,7 @@ async fn start(folder: &Path) -> (Bench, assemble::Running) {
     let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
     let (base, admin) = (url(&learners), url(&operators));
     let api = Arc::new(Admin::new(running.platform.clone(), KEY));
-    let front = Arc::new(Gateway::new(running.platform.clone(), None));
+    let front = Arc::new(Gateway::new(running.platform.clone(), &config.identity).unwrap());
     let never = std::future::pending;
     tokio::spawn(gateway::serve(operators, api, never(), Duration::ZERO));
     tokio::spawn(gateway::serve(learners, front, never(), Duration::ZERO));

@@ -32,10 +32,6 @@ impl TestHost {
             .await
     }
 
-    async fn delete(&self, path: &str) -> Answer {
-        self.send(self.request(Method::DELETE, path)).await
-    }
-
     /// Nothing waits any more.
     async fn quiet(&self) {
         let waiting = async {

@@ -243,6 +243,10 @@ impl TestHost {
             .await
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send(self.request(Method::DELETE, path)).await
+    }
+
     pub(crate) async fn upload(
         &self,
         user: &str,

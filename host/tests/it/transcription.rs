@@ -107,10 +107,6 @@ impl TestHost {
         ended.expect("the job ends")
     }
 
-    async fn delete(&self, path: &str) -> Answer {
-        self.send(self.request(Method::DELETE, path)).await
-    }
-
     /// Files of that service in the folder of blobs.
     fn recordings(&self) -> usize {
         files(&self.folder().join("blobs/stt"))
@@ -438,7 +434,7 @@ fn bearer(user: &str, tenant: Option<&str>) -> String {
 #[tokio::test]
 async fn a_recording_is_its_owner_s_alone_on_every_route() {
     let host = TestHost::with("components", |config| {
-        config.jwt_secret = Some(KEY.to_owned().into());
+        config.identity.secret = Some(KEY.to_owned().into());
     })
     .await;
     let alice = bearer("alice", Some("school"));
