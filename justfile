@@ -119,9 +119,9 @@ bench-events: services
 bench-swap: components
     cargo bench --locked -p host --bench swap
 
-# Prints how good answers are without a model and with a scripted one: precision and recall of their quotes.
+# Prints how good answers and quizzes are, without a model and with a scripted one.
 quality:
-    cargo test --locked -p chat --test quality -- --nocapture
+    cargo test --locked -p chat -p quiz --test quality -- --nocapture
 
 # Measures an answer from a document of 300 pages, and a history of 1,000 messages beside an empty handler.
 bench-chat: components

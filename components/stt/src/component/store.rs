@@ -165,7 +165,7 @@ async fn gone_or_missing(id: &str, owner: &Owner) -> Result<Problem, Problem> {
     Ok(match row.await? {
         Some(_) => Problem::new(
             axum::http::StatusCode::GONE,
-            "GONE",
+            "TRANSCRIPTION_GONE",
             "the transcription was kept as long as it is to be kept",
         ),
         None => missing(),

@@ -58,7 +58,7 @@ async fn what_is_too_old_is_gone_and_its_id_says_so() {
     tokio::time::timeout(PATIENCE, gone).await.expect("it goes");
     for path in ["", "/subtitles", "/events"] {
         let answer = host.get(&format!("/transcription/{old}{path}")).await;
-        assert_eq!(answer.code(), (410, "GONE"), "{path}");
+        assert_eq!(answer.code(), (410, "TRANSCRIPTION_GONE"), "{path}");
     }
     let others = host.get(&format!("/transcription/{old}?user_id=bob")).await;
     assert_eq!(others.code(), (404, "TRANSCRIPTION_NOT_FOUND"));
