@@ -179,8 +179,12 @@ impl Producing {
         // All answers are waited for, also after an error: none may come behind a second try's.
         for delivery in sent {
             if let Err(error) = acknowledged(delivery).await {
-                // A gap that one error makes fails the others: the first is the cause.
-                broke.get_or_insert(error);
+                // A gap that one error makes fails the others, also those before it that had not left yet:
+                // a refusal is the cause, else the first.
+                match &broke {
+                    Some(known) if is_refusal(known) || !is_refusal(&error) => {}
+                    _ => broke = Some(error),
+                }
             }
         }
         broke.map_or(Ok(()), Err)
