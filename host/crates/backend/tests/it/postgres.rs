@@ -59,7 +59,7 @@ async fn every_type_comes_back_as_it_went() {
 async fn mistakes_are_errors_by_meaning() {
     let server = Server::start().await;
     let pool = server
-        .component_within("mistakes", Duration::from_millis(300))
+        .component_within("mistakes", Duration::from_secs(3))
         .await;
     pool.execute("create table t (i int4 primary key)", vec![])
         .await
