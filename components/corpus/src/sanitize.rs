@@ -2,6 +2,8 @@
 //! document may have told the model what to write. Works on pieces as they come: what may be the
 //! beginning of something is held back until it is known.
 
+use std::collections::VecDeque;
+
 /// Characters that show nothing and can carry or reorder text.
 pub fn is_hidden(c: char) -> bool {
     (c.is_control() && !matches!(c, '\n' | '\t'))
@@ -43,6 +45,8 @@ pub fn sanitize(text: &str) -> String {
 const LONGEST: usize = 2_000;
 /// What a client makes a link of without any brackets.
 const SCHEMES: &[&str] = &["https://", "http://", "ftp://", "www.", "mailto:", "xmpp:"];
+/// Characters of the longest.
+const SCHEME: usize = 8;
 
 /// [`sanitize`] for text that comes in pieces, which also takes out a model's marks: `[1]` names the
 /// first of the passages that it was shown.
@@ -55,6 +59,8 @@ pub struct Filter {
     space: String,
     /// The last character that was let through.
     last: Option<char>,
+    /// The end of the word that was let through, as long as the longest scheme.
+    tail: VecDeque<char>,
 }
 
 /// What the held text begins with.
@@ -76,6 +82,7 @@ impl Filter {
             held: String::new(),
             space: String::new(),
             last: None,
+            tail: VecDeque::new(),
         }
     }
 
@@ -127,9 +134,7 @@ impl Filter {
             (Some('[' | '!' | '<'), None) if !ended => Head::Open,
             (Some('!'), Some('[')) => self.bracket(text, 1, ended),
             (Some('['), _) => self.bracket(text, 0, ended),
-            (Some('<'), Some(c)) if c.is_alphabetic() || "/!?".contains(c) => {
-                Head::Text(1, "&lt;".into())
-            }
+            (Some('<'), Some(c)) if begins_tag(c) => Head::Text(1, "&lt;".into()),
             (Some(c), _) => self
                 .address(text, ended)
                 .unwrap_or_else(|| Head::Text(c.len_utf8(), c.into())),
@@ -140,27 +145,28 @@ impl Filter {
     /// A bracket behind `skip` bytes: an image, a link, a mark, or itself.
     fn bracket(&self, text: &str, skip: usize, ended: bool) -> Head {
         let itself = || Head::Text(skip + 1, text[..=skip].to_owned());
+        let waits = !ended && text.len() < LONGEST;
+        // No further, so that it is the same whether the rest is there already or is still to come.
+        let text = &text[..text.floor_char_boundary(LONGEST)];
         let inside = &text[skip + 1..];
-        let wait = |more: bool| more && !ended && text.len() < LONGEST;
         let Some(close) = inside.find([']', '[']) else {
-            return if wait(true) { Head::Open } else { itself() };
+            return if waits { Head::Open } else { itself() };
         };
         let (inside, after) = inside.split_at(close);
         let Some(after) = after.strip_prefix(']') else {
             return itself();
         };
         let size = text.len() - after.len();
-        if after.is_empty() && wait(true) {
+        if after.is_empty() && waits {
             return Head::Open;
         }
         if let Some(target) = after.strip_prefix('(') {
-            return match within(target, ')') {
-                Some(target) if skip == 1 || leads_away(target) => {
+            return match target.split_once(')') {
+                Some((target, _)) if skip == 1 || leads_away(target) => {
                     Head::Text(size + target.len() + 2, unlinked(inside))
                 }
-                Some(_) => itself(),
-                None if wait(true) => Head::Open,
-                None => itself(),
+                None if waits => Head::Open,
+                _ => itself(),
             };
         }
         let numbers: Option<Vec<usize>> =
@@ -200,7 +206,7 @@ impl Filter {
         self.space.is_empty() && self.last.is_some_and(char::is_alphanumeric)
     }
 
-    /// What would be an image or a link together is parted, whatever has brought it together.
+    /// What would be an image, a link or a tag together is parted, whatever has brought it together.
     fn let_through(&mut self, text: &str, clean: &mut String) {
         for c in text.chars() {
             if c.is_whitespace() {
@@ -209,25 +215,48 @@ impl Filter {
                 }
                 continue;
             }
-            let linked = matches!(
-                (self.last, c),
-                (Some('!'), '[') | (Some(']'), '(' | '[' | ':')
-            );
-            if linked && self.space.is_empty() {
-                clean.push(' ');
+            if self.space.is_empty() && self.would_join(c) {
+                self.space.push(' ');
+            }
+            if !self.space.is_empty() {
+                self.tail.clear();
             }
             clean.push_str(&self.space);
             self.space.clear();
             clean.push(c);
             self.last = Some(c);
+            self.tail.push_back(c);
+            if self.tail.len() > SCHEME {
+                self.tail.pop_front();
+            }
         }
+    }
+
+    /// Whether the next character makes more than text of what was let through before it.
+    fn would_join(&self, c: char) -> bool {
+        match (self.last, c) {
+            (Some('!'), '[') | (Some(']'), '(' | '[' | ':') => true,
+            (Some('<'), c) => begins_tag(c),
+            (Some(_), '/' | '.' | ':') => SCHEMES.iter().any(|scheme| self.completes(scheme, c)),
+            _ => false,
+        }
+    }
+
+    /// Whether the tail and that character are a scheme that no letter stands before.
+    fn completes(&self, scheme: &str, c: char) -> bool {
+        let mut written = std::iter::once(c).chain(self.tail.iter().rev().copied());
+        let same = |wanted: char| {
+            written
+                .next()
+                .is_some_and(|c| c.eq_ignore_ascii_case(&wanted))
+        };
+        scheme.chars().rev().all(same) && !written.next().is_some_and(char::is_alphanumeric)
     }
 }
 
-/// What stands before that character, which is not far.
-fn within(text: &str, end: char) -> Option<&str> {
-    let mut near = text.char_indices().take(LONGEST);
-    near.find(|&(_, c)| c == end).map(|(at, _)| &text[..at])
+/// What stands behind the bracket of a tag, a comment or a declaration.
+fn begins_tag(c: char) -> bool {
+    c.is_alphabetic() || "/!?".contains(c)
 }
 
 /// Whether a link's target is an address, rather than the argument in `f[0](x)`.
@@ -281,6 +310,9 @@ mod tests {
         "hthttp://tp://evil",
         "wwwww..evil",
         "<im<img src=x>g>",
+        "<[](/a)img src=x>",
+        "<[1]img src=x>",
+        "<[i](/a)mg src=x>",
     ];
 
     #[test]
@@ -291,6 +323,16 @@ mod tests {
                 assert!(!clean.contains(mark), "{hostile}: {clean}");
             }
         }
+    }
+
+    #[test]
+    fn what_vanishes_leaves_no_address_behind() {
+        let mut filter = Filter::new(3);
+        let text = filter.push("ht[1]tp://evil [w](/a)ww.evil (htt[ps](/a)://evil) ma[1]ilto:x");
+        assert_eq!(
+            text + &filter.end(),
+            "http:/ /evil www .evil (https:/ /evil) mailto :x"
+        );
     }
 
     #[test]
