@@ -1,6 +1,6 @@
 //! An answer made of the document's own sentences.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::definitions::defined;
 use crate::document::{Passage, count};
@@ -30,7 +30,8 @@ pub struct Quote {
 
 /// What is asked for.
 struct Wanted {
-    tokens: HashSet<String>,
+    /// In one order, so that sums are the same each time.
+    tokens: BTreeSet<String>,
     /// Operators, as `<<-`, which are no words.
     symbols: HashSet<String>,
     /// Of all of them.
@@ -149,14 +150,14 @@ pub fn answer_among(question: &str, index: &Index, found: &[Shown]) -> Option<Ve
 
 impl Wanted {
     fn new(question: &str, index: &Index, tokenizer: &Tokenizer) -> Self {
-        let all: HashSet<String> = tokenizer.tokens(question).into_iter().collect();
+        let all: BTreeSet<String> = tokenizer.tokens(question).into_iter().collect();
         let asking: HashSet<String> = ASKING
             .iter()
             .flat_map(|word| tokenizer.tokens(word))
             .filter(|stem| stem != "mean" || !question.contains("meaning"))
             .collect();
         let tells = |token: &&String| !asking.contains(*token) && !asks_in_cjk(token);
-        let telling: HashSet<String> = all.iter().filter(tells).cloned().collect();
+        let telling: BTreeSet<String> = all.iter().filter(tells).cloned().collect();
         let symbols: HashSet<String> = question.split_whitespace().filter_map(symbol).collect();
         let tokens = if telling.is_empty() && symbols.is_empty() {
             all
@@ -304,7 +305,7 @@ fn shape(sentence: &Sentence<'_>) -> f32 {
 /// with it.
 fn closeness(sentence: &Sentence<'_>, wanted: &Wanted, tokenizer: &Tokenizer) -> f32 {
     let tokens_of =
-        |text: &str| -> HashSet<String> { tokenizer.tokens(text).into_iter().collect() };
+        |text: &str| -> BTreeSet<String> { tokenizer.tokens(text).into_iter().collect() };
     let text = unwrap_lines(sentence.text);
     let term = defined(&text, tokenizer);
     if term.is_some_and(|term| tokens_of(&term) == wanted.tokens) {

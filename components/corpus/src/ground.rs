@@ -5,7 +5,7 @@
 //! counting most, and its passage every number in it. What is said in other words altogether, or in
 //! another language, counts as unsupported.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::answer::{Quote, Shown, quote};
 use crate::forms::shares_part;
@@ -94,11 +94,14 @@ impl Ground {
 
     /// Holds one statement against the passages.
     pub fn check(&self, statement: &str) -> Verdict {
-        let mut claims = false;
+        let unseen = || Tokenizer::detect(statement).tokens(statement);
+        let mut claims =
+            self.tokenizers.is_empty() && claims_something(&unseen().into_iter().collect());
         let mut best: Option<(f32, &Line)> = None;
         for (&document, tokenizer) in &self.tokenizers {
-            let tokens: HashSet<String> = tokenizer.tokens(statement).into_iter().collect();
-            claims |= tokens.len() >= WORDS || tokens.iter().any(|token| is_number(token));
+            // In one order, so that sums are the same each time.
+            let tokens: BTreeSet<String> = tokenizer.tokens(statement).into_iter().collect();
+            claims |= claims_something(&tokens);
             let found = self.best(document, &tokens, &numbers(statement), tokenizer);
             let place = |line: &Line| (line.quote.document, line.quote.start);
             best = best
@@ -120,7 +123,7 @@ impl Ground {
     fn best(
         &self,
         document: usize,
-        tokens: &HashSet<String>,
+        tokens: &BTreeSet<String>,
         numbers: &HashSet<String>,
         tokenizer: &Tokenizer,
     ) -> Option<(f32, &Line)> {
@@ -175,8 +178,27 @@ fn tokenizers(shown: &[Shown]) -> HashMap<usize, Tokenizer> {
         .collect()
 }
 
+fn claims_something(tokens: &BTreeSet<String>) -> bool {
+    tokens.len() >= WORDS || tokens.iter().any(|token| is_number(token))
+}
+
 fn is_number(token: &str) -> bool {
     token.chars().any(char::is_numeric)
+}
+
+/// Where the digits of other scripts begin: Arabic, Persian, those of India, Thai, Lao, Tibetan, Burmese,
+/// Khmer, Mongolian, and the wide ones.
+const ZEROS: &[char] = &[
+    '\u{660}', '\u{6F0}', '\u{966}', '\u{9E6}', '\u{A66}', '\u{AE6}', '\u{B66}', '\u{BE6}',
+    '\u{C66}', '\u{CE6}', '\u{D66}', '\u{E50}', '\u{ED0}', '\u{F20}', '\u{1040}', '\u{17E0}',
+    '\u{1810}', '\u{FF10}',
+];
+
+/// A decimal digit's value, in any of these scripts.
+fn digit(c: char) -> Option<u32> {
+    let beyond = |zero: &char| u32::from(c).checked_sub(u32::from(*zero));
+    let mut others = ZEROS.iter().filter_map(beyond);
+    c.to_digit(10).or_else(|| others.find(|value| *value < 10))
 }
 
 /// Runs of digits, without what parts thousands.
@@ -187,10 +209,10 @@ fn numbers(text: &str) -> HashSet<String> {
     for (at, &c) in joined.iter().enumerate() {
         let parts = ",.' \u{A0}\u{202F}".contains(c)
             && joined.get(at + 1..at + 4).is_some_and(|next| {
-                next.iter().all(char::is_ascii_digit)
-                    && !joined.get(at + 4).is_some_and(char::is_ascii_digit)
+                next.iter().all(|&c| digit(c).is_some())
+                    && !joined.get(at + 4).is_some_and(|&c| digit(c).is_some())
             });
-        if let Some(digit) = c.to_digit(10) {
+        if let Some(digit) = digit(c) {
             number.extend(char::from_digit(digit, 10));
         } else if !number.is_empty() && !parts {
             found.insert(std::mem::take(&mut number));
@@ -268,7 +290,10 @@ mod tests {
                 "{statement}"
             );
         }
-        assert_eq!(Ground::new(&[]).check("Cells divide."), Verdict::NoClaim);
+        assert_eq!(
+            Ground::new(&[]).check("Cells divide."),
+            Verdict::Unsupported
+        );
     }
 
     #[test]
@@ -309,6 +334,6 @@ mod tests {
         };
         assert_eq!(read("25,000 in 1772"), "1772 25000");
         assert_eq!(read("3.14 and 1.000.000"), "1000000 14 3");
-        assert_eq!(read("٣ x"), "");
+        assert_eq!(read("٣٠ x"), "30");
     }
 }
