@@ -122,15 +122,13 @@ impl Draft {
             self.text.push_str(&begun);
             return;
         };
-        let found = sentences(&begun);
-        let whole = if ended {
-            found.len()
-        } else {
-            found.len().saturating_sub(1)
-        };
         let mut from = 0;
-        for sentence in &found[..whole] {
+        for sentence in sentences(&begun) {
             let to = sentence.offset + sentence.text.len();
+            // A small letter to come, even behind numbers, would make one sentence of both (UAX #29, SB8).
+            if !ended && !begun[to..].contains(char::is_alphabetic) {
+                break;
+            }
             if !gives_away(sentence.text, &self.nonce) {
                 match ground.check(sentence.text) {
                     Verdict::Supported(quote) => cite(&mut self.quotes, quote),
