@@ -49,13 +49,27 @@ fn line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What was said, none of its lines a heading of ours.
+/// What was said, none of its lines a heading of ours: neither by a mark before it nor by a rule below.
 fn body(content: &str) -> String {
-    let escaped = content.lines().map(|line| match line.trim_start() {
-        heading if heading.starts_with('#') => format!("\\{heading}"),
-        _ => line.to_owned(),
+    // A carriage return alone is a line break to Markdown.
+    let content = content.replace("\r\n", "\n").replace('\r', "\n");
+    let mut above = "";
+    let escaped = content.lines().map(|line| {
+        let bare = line.trim();
+        let underlines = !above.is_empty() && is_rule(bare);
+        above = bare;
+        if bare.starts_with('#') || underlines {
+            format!("\\{bare}")
+        } else {
+            line.to_owned()
+        }
     });
     escaped.collect::<Vec<_>>().join("\n")
+}
+
+fn is_rule(line: &str) -> bool {
+    let of = |mark| line.chars().all(|c| c == mark);
+    !line.is_empty() && (of('=') || of('-'))
 }
 
 #[cfg(test)]
