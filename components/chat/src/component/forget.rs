@@ -8,9 +8,12 @@ use guest::{Problem, params};
 use super::{history, library};
 
 /// Stands where an answer was that came from the document.
-const GONE: &str = "The document that this answer came from was deleted.";
+const ANSWER: &str = "The document that this answer came from was deleted.";
+/// Stands where a question was about the document: it may have its words.
+const QUESTION: &str = "The document that this question was about was deleted.";
 
-/// Forgets the document, its index, the answers that came from it, and what was kept to answer again.
+/// Forgets the document, its index, the questions about it, the answers that came from it, the titles that
+/// were made of them, and what was kept to answer again.
 pub(super) async fn deleted(event: &Event) -> Result<(), Disposition> {
     let mut changed = Vec::new();
     shelf::deleted(event, async |tx, gone| {
@@ -33,16 +36,19 @@ async fn redact(
 ) -> Result<Vec<(String, String, String)>, Problem> {
     let rows = postgres::fetch_in(
         tx,
-        "with changed as (update chat_messages m set content = $3, sources = m.sources - $2::text, citations = \
+        "with changed as (update chat_messages m set content = case m.role when 'user' then $3 else $4 end, \
+         sources = m.sources - $2::text, citations = \
          coalesce((select jsonb_agg(c) from jsonb_array_elements(m.citations) c \
              where c ->> 'document_id' is distinct from $2), '[]') \
-         from chat_sessions s where s.session_id = m.session_id and s.tenant = $1 and m.role = 'assistant' \
+         from chat_sessions s where s.session_id = m.session_id and s.tenant = $1 \
          and (m.sources @> jsonb_build_array($2::text) \
               or m.citations @> jsonb_build_array(jsonb_build_object('document_id', $2::text))) \
-         returning m.session_id) \
-         update chat_sessions s set changes = s.changes + 1 \
+         returning m.session_id, m.ordinal) \
+         update chat_sessions s set changes = s.changes + 1, title = case when exists (select from changed c \
+             where c.session_id = s.session_id and c.ordinal = (select min(f.ordinal) from chat_messages f \
+             where f.session_id = s.session_id)) then null else s.title end \
          where s.session_id in (select session_id from changed) returning s.tenant, s.user_id, s.session_id",
-        params![&gone.tenant, &gone.document_id, GONE],
+        params![&gone.tenant, &gone.document_id, QUESTION, ANSWER],
     );
     let mut changed = Vec::new();
     for mut row in rows.await? {

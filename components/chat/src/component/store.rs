@@ -6,7 +6,7 @@ use guest::idempotency::Claim;
 use guest::identity::User;
 use guest::postgres::{self, Row, Transaction};
 use guest::uuid::Uuid;
-use guest::{Problem, events, params, timestamp};
+use guest::{Problem, events, llm, params, timestamp};
 use serde_json::{Value, json};
 
 use super::answer::Answer;
@@ -26,9 +26,23 @@ pub(super) struct Stored {
     pub(super) response: Response,
 }
 
+/// What was said before a question.
+pub(super) struct Earlier {
+    pub(super) said: Vec<Said>,
+    /// Documents that the answers among it came from.
+    pub(super) documents: Vec<String>,
+}
+
 /// Stores the question, in a new session where there is none; answers what was said before.
-pub(super) async fn ask(session: &str, user: &User, message: &str) -> Result<Vec<Said>, Problem> {
+pub(super) async fn ask(
+    session: &str,
+    user: &User,
+    message: &str,
+    sources: &[Source],
+) -> Result<Earlier, Problem> {
     let tx = postgres::begin().await?;
+    let documents = ids(sources);
+    hold(&tx, &documents).await?;
     postgres::execute_in(
         &tx,
         "insert into chat_sessions (session_id, tenant, user_id, title) values ($1, $2, $3, $4) on conflict do nothing",
@@ -46,7 +60,8 @@ pub(super) async fn ask(session: &str, user: &User, message: &str) -> Result<Vec
     }
     let said = postgres::fetch_in(
         &tx,
-        "select role, content from (select role, content, ordinal from chat_messages \
+        "select role, content, case when role = 'assistant' then sources else '[]' end from ( \
+         select role, content, sources, ordinal from chat_messages \
          where session_id = $1 order by ordinal desc limit 200) latest order by ordinal",
         params![session],
     )
@@ -55,11 +70,33 @@ pub(super) async fn ask(session: &str, user: &User, message: &str) -> Result<Vec
         role: "user",
         content: message,
         answer: None,
-        sources: &[],
+        sources: &documents,
     };
     insert(&tx, session, user, &question).await?;
     postgres::commit(tx).await?;
-    Ok(said.into_iter().map(said_by).collect())
+    Ok(earlier(said))
+}
+
+fn ids(sources: &[Source]) -> Vec<&String> {
+    let ids = sources.iter().filter_map(|source| source.id.as_ref());
+    ids.collect()
+}
+
+fn earlier(rows: Vec<Row>) -> Earlier {
+    let mut earlier = Earlier {
+        said: Vec::new(),
+        documents: Vec::new(),
+    };
+    for mut row in rows {
+        let of: Vec<String> = serde_json::from_str(&row.text(2)).unwrap_or_default();
+        for document in of {
+            if !earlier.documents.contains(&document) {
+                earlier.documents.push(document);
+            }
+        }
+        earlier.said.push(said_by(row));
+    }
+    earlier
 }
 
 fn said_by(mut row: Row) -> Said {
@@ -74,19 +111,23 @@ fn said_by(mut row: Row) -> Said {
     }
 }
 
-/// Stores the answer, unless its session or one of its documents was deleted while it was written.
+/// Stores the answer, unless its session or one of its documents was deleted while it was written. What a
+/// model says, it may have from earlier answers: their documents are this one's too.
 pub(super) async fn answered(
     claim: &Claim,
     session: &str,
     user: &User,
     sources: &[Source],
+    earlier: &[String],
     answer: &Answer,
 ) -> Result<Stored, Problem> {
     let tx = postgres::begin().await?;
-    let ids: Vec<&String> = sources
-        .iter()
-        .filter_map(|source| source.id.as_ref())
-        .collect();
+    let mut ids = ids(sources);
+    if answer.engine != llm::LOCAL_ENGINE {
+        let more = earlier.iter().filter(|id| !ids.contains(id));
+        let more: Vec<&String> = more.collect();
+        ids.extend(more);
+    }
     still_there(&tx, session, user, &ids).await?;
     let message = Message {
         role: "assistant",
@@ -122,6 +163,7 @@ async fn still_there(
     user: &User,
     documents: &[&String],
 ) -> Result<(), Problem> {
+    hold(tx, documents).await?;
     let sessions = postgres::fetch_in(
         tx,
         "select 1 from chat_sessions where session_id = $1 and tenant = $2 and user_id = $3 for share",
@@ -130,13 +172,19 @@ async fn still_there(
     if sessions.await?.is_empty() {
         return Err(missing());
     }
+    Ok(())
+}
+
+/// Keeps documents from being deleted until what is said of them is stored, and with it what is then to be
+/// deleted. Before any session is touched: whoever deletes a document takes the two in this order.
+async fn hold(tx: &Transaction, documents: &[&String]) -> Result<(), Problem> {
     if documents.is_empty() {
         return Ok(());
     }
     let left = postgres::fetch_in(
         tx,
         "select 1 from shelf where document_id in (select jsonb_array_elements_text($1::jsonb)) \
-         and status <> 'deleted' for share",
+         and status <> 'deleted' order by document_id for share",
         params![json!(documents)],
     );
     if left.await?.len() < documents.len() {
@@ -150,7 +198,7 @@ struct Message<'a> {
     role: &'static str,
     content: &'a str,
     answer: Option<&'a Answer>,
-    /// Documents that were asked.
+    /// Documents that were asked, or that the answer may have its words from.
     sources: &'a [&'a String],
 }
 

@@ -73,7 +73,8 @@ impl Turn {
     async fn answer(&self, claim: &Claim, first: First) -> Result<Response, Problem> {
         // Before the session is touched: a question about somebody else's document leaves no trace.
         let asked = answer::find(&self.request, &self.user).await?;
-        let said = store::ask(&self.session, &self.user, &self.request.message).await?;
+        let message = &self.request.message;
+        let earlier = store::ask(&self.session, &self.user, message, &asked.sources).await?;
         let mut listener = Listener::none();
         if self.streamed
             && let Some(sender) = first.take()
@@ -86,8 +87,15 @@ impl Turn {
         listener
             .say("session", &json!({ "session_id": self.session }))
             .await;
-        let answer = answer::answer(&asked, &said, &mut listener).await;
-        let stored = store::answered(claim, &self.session, &self.user, &asked.sources, &answer);
+        let answer = answer::answer(&asked, &earlier.said, &mut listener).await;
+        let stored = store::answered(
+            claim,
+            &self.session,
+            &self.user,
+            &asked.sources,
+            &earlier.documents,
+            &answer,
+        );
         match stored.await {
             Ok(stored) => {
                 close(&mut listener, &answer, &stored).await;
