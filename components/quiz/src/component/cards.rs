@@ -213,6 +213,19 @@ fn missing() -> Problem {
     Problem::not_found("CARD_NOT_FOUND", "there is no such card")
 }
 
+/// Keeps a card from being deleted with its document until what is said of it is stored.
+pub(super) async fn hold(tx: &Transaction, id: &str) -> Result<(), Problem> {
+    let held = postgres::fetch_in(
+        tx,
+        "select 1 from review_cards where card_id = $1 for share",
+        params![id],
+    );
+    match held.await?.is_empty() {
+        true => Err(missing()),
+        false => Ok(()),
+    }
+}
+
 /// What is remembered of a card after it was asked now.
 pub(super) async fn review(tx: &Transaction, id: &str, rating: Rating) -> Result<Memory, Problem> {
     let rows = postgres::fetch_in(

@@ -72,7 +72,10 @@ async fn answered(card: &Card, request: &Answer, claim: &Claim) -> Result<Respon
     // Where nobody can say what the answer is worth, nothing is learnt from it: the learner may rate it.
     let memory = match rating {
         Some(rating) => cards::review(&tx, &card.id, rating).await?,
-        None => card.memory.clone(),
+        None => {
+            cards::hold(&tx, &card.id).await?;
+            card.memory.clone()
+        }
     };
     body["rating"] = json!(rating);
     body["schedule"] = cards::schedule(&memory);

@@ -280,13 +280,29 @@ pub(super) async fn forget(tx: &Transaction, document_id: &str) -> Result<(), Pr
         params![document_id],
     );
     let gone: Vec<String> = gone.await?.into_iter().map(|mut row| row.text(0)).collect();
+    // The cards tell which reviews are kept under an Idempotency-Key.
+    let cards = postgres::fetch_in(
+        tx,
+        "delete from review_cards where quiz_id in (select jsonb_array_elements_text($1::jsonb)) returning card_id",
+        params![json!(gone)],
+    );
+    let cards: Vec<String> = cards
+        .await?
+        .into_iter()
+        .map(|mut row| row.text(0))
+        .collect();
+    postgres::execute_in(
+        tx,
+        "delete from idempotency where body->>'card_id' in (select jsonb_array_elements_text($1::jsonb))",
+        params![json!(cards)],
+    )
+    .await?;
     for statement in [
         "delete from quiz_questions where quiz_id in (select jsonb_array_elements_text($1::jsonb))",
-        "delete from review_cards where quiz_id in (select jsonb_array_elements_text($1::jsonb))",
         "delete from quiz_answers where quiz_id in (select jsonb_array_elements_text($1::jsonb))",
         "update quiz_submissions set answers = '{}', results = '[]', needs_review = 0 \
          where quiz_id in (select jsonb_array_elements_text($1::jsonb))",
-        // What was answered under an Idempotency-Key.
+        // What else was answered under one.
         "delete from idempotency where body->>'quiz_id' in (select jsonb_array_elements_text($1::jsonb))",
     ] {
         postgres::execute_in(tx, statement, params![json!(gone)]).await?;
