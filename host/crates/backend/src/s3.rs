@@ -237,6 +237,16 @@ impl S3Blobs {
         expires: Duration,
         disposition: Option<&str>,
     ) -> Result<String, Error> {
+        self.address(key, expires, disposition, None).await
+    }
+
+    async fn address(
+        &self,
+        key: &Key,
+        expires: Duration,
+        disposition: Option<&str>,
+        media_type: Option<&str>,
+    ) -> Result<String, Error> {
         let place = self.place(key)?;
         let expires = expires.clamp(Duration::from_secs(1), LONGEST_PRESIGNED);
         let config =
@@ -247,6 +257,7 @@ impl S3Blobs {
             .bucket(place.bucket)
             .key(place.name)
             .set_response_content_disposition(disposition.map(ToOwned::to_owned))
+            .set_response_content_type(media_type.map(ToOwned::to_owned))
             .presigned(config)
             .await
             .map_err(|e| failed(&e))?;
@@ -501,8 +512,19 @@ impl Blobs for S3Blobs {
         file_name: Option<&str>,
     ) -> Result<Option<String>, Error> {
         let disposition = file_name.map(attachment);
-        let presigned = self.presign_as(key, expires, disposition.as_deref());
+        let media_type = file_name.and_then(media_type);
+        let presigned = self.address(key, expires, disposition.as_deref(), media_type);
         presigned.await.map(Some)
+    }
+}
+
+/// Of what a browser plays; anything else is bytes to it, and never a page.
+fn media_type(file_name: &str) -> Option<&'static str> {
+    match file_name.rsplit_once('.')?.1 {
+        "mp3" => Some("audio/mpeg"),
+        "ogg" => Some("audio/ogg"),
+        "wav" => Some("audio/wav"),
+        _ => None,
     }
 }
 
