@@ -53,32 +53,37 @@ pub(super) async fn component(
         return Response::from_parts(head, Body::from(read));
     };
     let measured = platform.health().measured().await;
-    add(&mut said, &its(platform, manifest), &measured);
+    add(&mut said, &its(platform, manifest, &measured));
     head.headers.remove(header::CONTENT_LENGTH);
     let json = HeaderValue::from_static("application/json");
     head.headers.insert(header::CONTENT_TYPE, json);
     Response::from_parts(head, Body::from(Value::Object(said).to_string()))
 }
 
-/// What the host keeps for it.
-fn its(platform: &Platform, manifest: &Manifest) -> Vec<&'static str> {
+/// What the host keeps for it, and how that is. What it keeps in a folder is local, whatever is said of a
+/// store that others use.
+fn its(
+    platform: &Platform,
+    manifest: &Manifest,
+    measured: &Measured,
+) -> Vec<(&'static str, &'static str)> {
     let grants = &manifest.grants;
-    let name = manifest.name.as_str();
-    let stored_there = grants.blobs.is_some() && platform.is_in_s3(name);
+    let state = |name| measured.states.get(name).copied();
+    let stored = match platform.is_in_s3(manifest.name.as_str()) {
+        true => state("aws"),
+        false => Some("local"),
+    };
     let kept = [
-        ("kafka", grants.events.is_some()),
-        ("redis", grants.cache.is_some()),
-        ("aws", stored_there),
+        ("kafka", grants.events.is_some(), state("kafka")),
+        ("redis", grants.cache.is_some(), state("redis")),
+        ("aws", grants.blobs.is_some(), stored),
     ];
-    let kept = kept.into_iter().filter(|(_, is_kept)| *is_kept);
-    kept.map(|(name, _)| name).collect()
+    let kept = kept.into_iter().filter(|(_, is_kept, _)| *is_kept);
+    kept.filter_map(|(name, _, state)| Some((name, state?)))
+        .collect()
 }
 
-fn add(said: &mut Map<String, Value>, its: &[&'static str], measured: &Measured) {
-    let states = its
-        .iter()
-        .filter_map(|name| Some((*name, *measured.states.get(name)?)));
-    let states: Vec<_> = states.collect();
+fn add(said: &mut Map<String, Value>, states: &[(&'static str, &'static str)]) {
     let is_whole = states
         .iter()
         .all(|(_, state)| ["connected", "local"].contains(state));
@@ -90,7 +95,7 @@ fn add(said: &mut Map<String, Value>, its: &[&'static str], measured: &Measured)
         .or_insert_with(|| Value::Object(Map::new()));
     if let Value::Object(dependencies) = dependencies {
         for (name, state) in states {
-            dependencies.entry(name).or_insert_with(|| state.into());
+            dependencies.entry(*name).or_insert_with(|| (*state).into());
         }
     }
 }
@@ -110,24 +115,20 @@ mod tests {
 
     #[test]
     fn what_is_away_degrades_a_component_that_is_well() {
-        let measured = Measured {
-            states: [("kafka", "disconnected"), ("redis", "connected")].into(),
-            ..Measured::default()
-        };
         let said = |value| match value {
             Value::Object(said) => said,
             _ => Map::new(),
         };
         let mut well =
             said(json!({ "status": "healthy", "dependencies": { "database": "connected" } }));
-        add(&mut well, &["kafka"], &measured);
+        add(&mut well, &[("kafka", "disconnected"), ("aws", "local")]);
         assert_eq!(well["status"], "degraded");
         assert_eq!(
             well["dependencies"],
-            json!({ "database": "connected", "kafka": "disconnected" })
+            json!({ "database": "connected", "kafka": "disconnected", "aws": "local" })
         );
         let mut other = said(json!({ "status": "healthy" }));
-        add(&mut other, &["redis"], &measured);
+        add(&mut other, &[("redis", "connected")]);
         assert_eq!(other["status"], "healthy");
     }
 }
