@@ -25,7 +25,7 @@ use crate::metrics::{scrape, value};
 use crate::services;
 
 /// All of them, with names of this run's own.
-fn real(config: &mut Config, run: &str) -> Option<()> {
+pub(crate) fn real(config: &mut Config, run: &str) -> Option<()> {
     let setting = services::wanted;
     config.backends = Backends {
         database: Some(backend::postgres::Config {
@@ -65,7 +65,7 @@ fn real(config: &mut Config, run: &str) -> Option<()> {
     Some(())
 }
 
-fn run() -> String {
+pub(crate) fn run() -> String {
     format!("it_{}", uuid::Uuid::new_v4().simple())
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn wav(milliseconds: u32, loudness: f64) -> Vec<u8> {
     file
 }
 
-fn tone() -> Vec<u8> {
+pub(crate) fn tone() -> Vec<u8> {
     wav(2_500, 0.5)
 }
 
@@ -56,13 +56,18 @@ fn engine(config: &mut Config, folder: &Path, script: &str) {
         Transcription::Command(engine_command::Config::new(command));
 }
 
-/// With an engine that hears [`HEARD`], and notes in `calls` that it was asked.
-async fn hearing(folder: &Path) -> TestHost {
+/// An engine that hears [`HEARD`], and notes in `calls` that it was asked.
+pub(crate) fn hears(config: &mut Config, folder: &Path) {
     let script = format!(
         "echo x >> {}/calls\ncat <<'END'\n{HEARD}\nEND\n",
         folder.display()
     );
-    TestHost::with("components", |config| engine(config, folder, &script)).await
+    engine(config, folder, &script);
+}
+
+/// A host with that engine.
+async fn hearing(folder: &Path) -> TestHost {
+    TestHost::with("components", |config| hears(config, folder)).await
 }
 
 fn calls(folder: &Path) -> usize {
@@ -70,7 +75,7 @@ fn calls(folder: &Path) -> usize {
     calls.unwrap_or_default().lines().count()
 }
 
-fn form(file: impl Into<Vec<u8>>, name: &str, fields: &[(&'static str, &str)]) -> Form {
+pub(crate) fn form(file: impl Into<Vec<u8>>, name: &str, fields: &[(&'static str, &str)]) -> Form {
     // The file first, as curl users write it.
     let file = Part::bytes(file.into()).file_name(name.to_owned());
     fields
@@ -81,7 +86,7 @@ fn form(file: impl Into<Vec<u8>>, name: &str, fields: &[(&'static str, &str)]) -
 }
 
 impl TestHost {
-    async fn transcribe(
+    pub(crate) async fn transcribe(
         &self,
         file: impl Into<Vec<u8>>,
         name: &str,
@@ -93,7 +98,7 @@ impl TestHost {
     }
 
     /// Once the job has ended.
-    async fn transcribed(&self, id: &str) -> Value {
+    pub(crate) async fn transcribed(&self, id: &str) -> Value {
         let ended = async {
             loop {
                 let job = self.get(&format!("/transcription/{id}")).await.ok();
