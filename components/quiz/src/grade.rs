@@ -130,12 +130,15 @@ pub fn score(points: &[f64]) -> u32 {
     score
 }
 
-/// Spaces, letter case, compatibility forms and a final stop apart.
+/// Spaces, letter case, compatibility forms and final stops apart. Of nothing but stops the first one
+/// stays: the operator `!` is not the empty answer.
 pub(crate) fn normal(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
-    fold(&words.join(" "))
-        .trim_end_matches(['.', '!', ';', ','])
-        .to_owned()
+    let folded = fold(&words.join(" "));
+    match folded.trim_end_matches(['.', '!', ';', ',']) {
+        "" => folded.chars().take(1).collect(),
+        bare => bare.to_owned(),
+    }
 }
 
 fn truth(given: &Value) -> Option<&'static str> {
