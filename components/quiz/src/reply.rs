@@ -177,9 +177,16 @@ fn listed(value: Value) -> Vec<Value> {
 }
 
 /// Complete `{…}`, innermost that hold a string key each: what a reply that was cut off, or stands in
-/// prose or a fence, still has. Scans once, without recursion.
+/// prose or a fence, still has. Scans once, without recursion, whatever stands in one another.
 fn objects(reply: &str, members: &[&str]) -> Vec<String> {
+    let named = members
+        .iter()
+        .flat_map(|member| reply.match_indices(member));
+    let mut named: Vec<usize> = named.map(|(at, _)| at).collect();
+    named.sort_unstable();
     let (mut open, mut found, mut in_string, mut escaped) = (Vec::new(), Vec::new(), false, false);
+    // Of the last one found.
+    let mut start = None;
     for (at, c) in reply.char_indices() {
         match c {
             _ if escaped => escaped = false,
@@ -188,9 +195,12 @@ fn objects(reply: &str, members: &[&str]) -> Vec<String> {
             '{' if !in_string => open.push(at),
             '}' if !in_string => {
                 let Some(from) = open.pop() else { continue };
-                let text = &reply[from..=at];
-                if members.iter().any(|member| text.contains(member)) {
-                    found.push((from, text.to_owned()));
+                // An object around others is the list itself; its parts are here already.
+                let is_innermost = start.is_none_or(|start| start < from);
+                let member = named.get(named.partition_point(|&at| at < from));
+                if is_innermost && member.is_some_and(|&member| member < at) {
+                    start = Some(from);
+                    found.push(reply[from..=at].to_owned());
                 }
             }
             // A quotation mark in the prose before the first object opens no string.
@@ -198,14 +208,7 @@ fn objects(reply: &str, members: &[&str]) -> Vec<String> {
             _ => {}
         }
     }
-    // An object around others is the list itself; its parts are here already.
-    let contains = |outer: &(usize, String), inner: &(usize, String)| {
-        outer.0 < inner.0 && inner.0 < outer.0 + outer.1.len()
-    };
-    let innermost = found
-        .iter()
-        .filter(|object| !found.iter().any(|other| contains(object, other)));
-    innermost.map(|(_, text)| text.clone()).collect()
+    found
 }
 
 /// What models get wrong in JSON: escapes that are none (`\sigma`), raw line breaks in strings, commas
