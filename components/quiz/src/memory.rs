@@ -170,6 +170,10 @@ fn moment(microseconds: i64) -> DateTime<Utc> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
     use crate::shuffle::Rng;
 
@@ -281,5 +285,55 @@ mod tests {
                 assert!(next.stability.is_finite() && next.due >= next.last_review);
             }
         }
+    }
+
+    fn history() -> impl Strategy<Value = Vec<(Rating, i64)>> {
+        let gap = prop_oneof![
+            -DAY..DAY,
+            0..60 * DAY,
+            0..5_000 * DAY,
+            Just(0),
+            Just(i64::MAX / 64)
+        ];
+        vec((select(Rating::ALL.to_vec()), gap), 0..30)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_better_known_card_comes_no_sooner(history in history(), start in 0..60_i64, gap in 0..400 * DAY) {
+            let mut now = start * 365 * DAY;
+            let mut memory = Memory::default();
+            for (rating, gap) in history {
+                now = now.saturating_add(gap);
+                let next = memory.after(now, rating);
+                is_sound(&next, now.max(memory.last_review))?;
+                prop_assert_eq!(next.reps, memory.reps + 1);
+                prop_assert!(next.lapses - memory.lapses <= 1);
+                memory = next;
+            }
+            now = now.saturating_add(gap);
+            let due = Rating::ALL.map(|rating| memory.after(now, rating).due);
+            prop_assert!(due.is_sorted(), "{due:?} after {memory:?}");
+        }
+
+        #[test]
+        fn whatever_lies_in_the_database_the_next_time_is_sound(
+            phase in select(vec![Phase::New, Phase::Learning, Phase::Review, Phase::Relearning]),
+            (stability, difficulty) in any::<(f64, f64)>(), (reps, lapses) in any::<(u32, u32)>(),
+            (last_review, due, now) in any::<(i64, i64, i64)>(), rating in select(Rating::ALL.to_vec()),
+        ) {
+            let memory = Memory { phase, stability, difficulty, reps, lapses, last_review, due };
+            is_sound(&memory.after(now, rating), now.max(last_review))?;
+        }
+    }
+
+    fn is_sound(memory: &Memory, now: i64) -> Result<(), TestCaseError> {
+        prop_assert!((0.01..=36_500.0).contains(&memory.stability), "{memory:?}");
+        prop_assert!((1.0..=10.0).contains(&memory.difficulty), "{memory:?}");
+        prop_assert!(memory.phase != Phase::New && memory.last_review == now);
+        prop_assert!(memory.due >= now && memory.interval_days() <= i64::from(MAX_INTERVAL));
+        Ok(())
     }
 }
