@@ -1,21 +1,18 @@
 //! A file's name as a label: never a path, never able to reorder or break what shows it.
 
+use corpus::sanitize::is_hidden;
+
 /// Bytes at most, as in the usual file systems.
 const MAX: usize = 255;
 
 /// The last segment, without what no name needs; `document` where nothing is left.
 pub fn clean(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let kept: String = last
-        .chars()
-        .filter(|&c| !c.is_control() && !is_invisible(c))
-        .collect();
-    let trimmed = kept.trim().trim_start_matches('.');
-    let mut cut = trimmed.len().min(MAX);
-    while !trimmed.is_char_boundary(cut) {
-        cut -= 1;
-    }
-    match &trimmed[..cut] {
+    let kept: String = last.chars().filter(|&c| !is_invisible(c)).collect();
+    // Together: a space behind a dot would be the first of a name that was to have none.
+    let trimmed = kept.trim_start_matches(|c: char| c == '.' || c.is_whitespace());
+    let cut = trimmed.floor_char_boundary(MAX);
+    match trimmed[..cut].trim_end() {
         "" => "document".to_owned(),
         name => name.to_owned(),
     }
@@ -23,7 +20,7 @@ pub fn clean(name: &str) -> String {
 
 /// Characters that reorder or hide their neighbours: `invoice\u{202E}fdp.exe` shows as `invoiceexe.pdf`.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
+    c.is_control() || is_hidden(c) || matches!(c, '\u{200C}' | '\u{200D}' | '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
