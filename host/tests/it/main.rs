@@ -15,6 +15,7 @@ mod contract;
 mod crash;
 mod deploy;
 mod documents;
+mod documents_hostile;
 mod engines;
 mod faults;
 mod forgotten;
