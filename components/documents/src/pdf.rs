@@ -8,8 +8,8 @@ use unpdf::render::PageSelection;
 
 use crate::read::{Collector, MAX_PAGES, Reading, Reason, Unreadable};
 
-/// Pages between two times that a reader is asked to go on.
-const STRETCH: u32 = 100;
+/// Pages between two times that a reader is asked to go on, and looks whether it is still wanted.
+const STRETCH: u32 = 20;
 /// A page with fewer characters under a picture that covers [`COVER`] of it is that picture: a scan
 /// with a folio.
 const FOLIO: usize = 24;

@@ -340,10 +340,15 @@ async fn notes_are_edited_by_version_and_made_anew_when_asked() {
     assert_eq!(host.get(&path).await.ok()["notes"], "mine");
     let host = host.restart().await;
     assert_eq!(host.get(&path).await.ok()["notes"], "mine");
-    host.post(&format!("/process/{}", id(&document)), json!({}))
-        .await
-        .ok();
-    let again = host.settled(&id(&document)).await;
+    let processed = async |body: Value| {
+        let process = format!("/process/{}", id(&document));
+        host.post(&process, body).await.ok();
+        host.settled(&id(&document)).await
+    };
+    let kept = processed(json!({})).await;
+    assert_eq!(kept["notes"], "mine");
+    assert!(kept["notes_edited_at"].is_string());
+    let again = processed(json!({ "replace_notes": true })).await;
     assert_eq!(
         (&again["notes"], &again["notes_edited_at"]),
         (&made, &Value::Null)

@@ -32,6 +32,7 @@ mod others;
 mod owners;
 mod process;
 mod quiz;
+mod reader;
 mod review;
 mod rollout;
 mod sandbox;

@@ -15,7 +15,7 @@ fn publish(number: usize) -> &'static str {
          select 'lectern', case substr(named, {number}, 1) when 'u' then 'document.uploaded' \
          when 'p' then 'document.processed' else 'notes.generated' end, named, jsonb_build_object( \
          'document_id', named, 'user_id', 'alice', 'filename', 'a.txt', 'status', 'completed', \
-         'text_key', 'text/' || document_id || '.json', 'terms', jsonb_build_array('osmosis')) \
+         'text_key', 'text/' || document_id || '/1.json', 'terms', jsonb_build_array('osmosis')) \
          from documents.documents, unnest(array['npu', 'nup', 'pnu', 'pun', 'unp', 'upn']) as named returning topic"
     );
     statement.leak()

@@ -10,7 +10,7 @@ use guest::uuid::Uuid;
 use guest::{Problem, blobs};
 use sha2::{Digest, Sha256};
 
-use super::secret;
+use super::{leftover, secret};
 use crate::filename;
 use crate::sniff::{HEAD, Kind, Sniffer, Unsupported};
 
@@ -70,7 +70,7 @@ impl Form {
         Ok(read)
     }
 
-    /// Nothing half-stored; where this fails too, the blobs have no name that anybody knows.
+    /// Nothing half-stored; where this fails too, the clock takes what is left.
     pub(super) async fn remove(&self) {
         for file in self.files.iter().flatten() {
             let _ = blobs::delete(&staged(&file.id)).await;
@@ -132,6 +132,7 @@ async fn store(
     };
     let id = Uuid::new_v4().to_string();
     let mut digest = wants_digest.then(Sha256::new);
+    leftover::expect(&id, &staged(&id)).await?;
     let size = {
         let mut is_head = true;
         let rest = field.map(|chunk| chunk.map_err(|e| malformed(&e)));

@@ -9,7 +9,7 @@ use guest::{Caller, Page, Path, Problem, Query, health};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::secret::Given;
+use super::secret::Asked;
 use super::{edit, pages, remove, run, search, store, text, upload, watch};
 
 pub(super) fn router() -> Router {
@@ -51,22 +51,25 @@ async fn documents(
     Ok(page.answer("documents", store::documents(&user, &page).await?))
 }
 
-/// The text and the notes made anew; a document that is being processed is left to it.
+/// The text and the notes made anew, but for notes that somebody has edited; a document that is being processed is left to it.
 async fn process(
     caller: Caller,
     Path(id): Path<String>,
     Query(by): Query<ByUser>,
     key: Key,
-    Given(password): Given,
+    asked: Asked,
 ) -> Result<Response, Problem> {
     let owner = caller.sees(by.user_id.as_deref())?;
     let user = caller.acts_as(by.user_id.as_deref())?;
     // Not the password itself: a fingerprint is kept for a day, and could be guessed from.
-    let has_password = [u8::from(password.is_some())];
-    let fingerprint = idempotency::fingerprint(&[id.as_bytes(), &has_password]);
+    let flags = [
+        u8::from(asked.password.is_some()),
+        u8::from(asked.replace_notes),
+    ];
+    let fingerprint = idempotency::fingerprint(&[id.as_bytes(), &flags]);
     idempotency::once(key, &user, "/process/{id}", &fingerprint, async |claim| {
         let body = json!({ "message": "Processing started", "document_id": id });
-        run::again(&id, &owner, password.as_deref(), async |tx| {
+        run::again(&id, &owner, &asked, async |tx| {
             claim.answer_in(tx, StatusCode::ACCEPTED, None, &body).await
         })
         .await

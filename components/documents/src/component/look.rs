@@ -23,6 +23,8 @@ pub(super) enum Looked {
     Done(Vec<(u32, Vec<Line>)>),
     /// Look again after so many milliseconds.
     Wait(u64),
+    /// The run is over.
+    Over,
 }
 
 /// The job's name. A run has its own, as the engine remembers what it was asked.
@@ -76,8 +78,11 @@ pub(super) async fn look(
             }
         }
     }
-    run.is_alive().await?;
-    Ok(Looked::Wait(PAUSE))
+    if run.is_alive().await? {
+        Ok(Looked::Wait(PAUSE))
+    } else {
+        Ok(Looked::Over)
+    }
 }
 
 fn may_pass(error: &wit::Error) -> bool {

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::look::{self, Looked};
-use super::run::{self, Run, Stage};
+use super::run::{self, Ended, Run, Stage};
 use super::store::{self, FIRST_RUN, Uploaded};
-use super::{remove, secret};
+use super::{leftover, remove, secret, turn};
 use crate::notes;
 use crate::ocr::{self, OcrPage, Warning};
 use crate::pdf::Pdf;
@@ -49,6 +49,8 @@ enum Step {
     Wait(u64),
     Read(Work),
     Failed(Unreadable),
+    /// The document was deleted meanwhile, or another run is on.
+    Over,
 }
 
 pub(super) async fn handle(event: Event) -> Result<(), Disposition> {
@@ -61,12 +63,20 @@ pub(super) async fn handle(event: Event) -> Result<(), Disposition> {
         // Done by an earlier delivery, which may have died before it cleared up.
         return Ok(clear_up(id, asked.run.unwrap_or(FIRST_RUN)).await?);
     };
-    match step(&event, &run).await? {
-        Step::Wait(milliseconds) => return Err(Disposition::Retry(Some(milliseconds))),
-        Step::Read(work) => complete(&event, &run, work).await?,
-        Step::Failed(why) => fail(&event, &run, &why).await?,
-    }
+    let ended = end(&event, &run).await;
+    turn::end(&run).await?;
+    ended?;
     Ok(clear_up(id, run.number).await?)
+}
+
+async fn end(event: &Event, run: &Run) -> Result<(), Disposition> {
+    match step(event, run).await? {
+        Step::Wait(milliseconds) => return Err(Disposition::Retry(Some(milliseconds))),
+        Step::Read(work) => complete(event, run, work).await?,
+        Step::Failed(why) => fail(event, run, &why).await?,
+        Step::Over => {}
+    }
+    Ok(())
 }
 
 /// What a run that is over leaves behind; all that was made of a document that was deleted meanwhile.
@@ -98,16 +108,16 @@ async fn step(event: &Event, run: &Run) -> Result<Step, Problem> {
                 ocr: ocr::pending(&reading),
                 reading,
             },
-            Err(why) => return Ok(Step::Failed(why)),
+            Err(ended) => return Ok(ended),
         },
     };
     if work
         .ocr
         .iter()
         .any(|page| page.status == ocr::State::Pending)
-        && let Some(wait) = look_at(run, &mut work, is_kept).await?
+        && let Some(ended) = look_at(run, &mut work, is_kept).await?
     {
-        return Ok(Step::Wait(wait));
+        return Ok(ended);
     }
     Ok(Step::Read(work))
 }
@@ -119,26 +129,38 @@ fn after(failure: Failure) -> Unreadable {
     }
 }
 
-async fn read(run: &Run) -> Result<Result<Reading, Unreadable>, Problem> {
-    run.at(Stage::Reading, 0, 0).await?;
+/// What the file says, or how the step ends without it.
+async fn read(run: &Run) -> Result<Result<Reading, Step>, Problem> {
+    if !turn::take(run).await? {
+        let is_on = run.is_alive().await?;
+        return Ok(Err(if is_on {
+            Step::Wait(turn::PAUSE)
+        } else {
+            Step::Over
+        }));
+    }
+    if !run.at(Stage::Reading, 0, 0).await? {
+        return Ok(Err(Step::Over));
+    }
     let bytes = match blobs::read(&run.s3_key, MAX_FILE).await {
         Ok(bytes) => bytes,
         Err(blobs::Error::Corrupt) => {
             let why = "the stored file is not what was uploaded";
-            return Ok(Err(Unreadable::Corrupt(why.into())));
+            return Ok(Err(Step::Failed(Unreadable::Corrupt(why.into()))));
         }
         Err(blobs::Error::NotFound) => {
-            return Ok(Err(Unreadable::Corrupt("the stored file is gone".into())));
+            let why = "the stored file is gone";
+            return Ok(Err(Step::Failed(Unreadable::Corrupt(why.into()))));
         }
         Err(error) => return Err(error.into()),
     };
     let password = secret::recall(&run.id, run.number, run.sealed_password.as_deref()).await?;
     if run.kind != Kind::Pdf {
-        return Ok(read::read(run.kind, &bytes, password.as_deref()));
+        return Ok(read::read(run.kind, &bytes, password.as_deref()).map_err(Step::Failed));
     }
     let mut pdf = match Pdf::open(&bytes, password.as_deref()) {
         Ok(pdf) => pdf,
-        Err(why) => return Ok(Err(why)),
+        Err(why) => return Ok(Err(Step::Failed(why))),
     };
     // The reader has its own copy of it.
     drop(bytes);
@@ -146,10 +168,12 @@ async fn read(run: &Run) -> Result<Result<Reading, Unreadable>, Problem> {
         match pdf.read_some() {
             Ok(true) => {
                 let (done, total) = pdf.progress();
-                run.at(Stage::Reading, done, total).await?;
+                if !run.at(Stage::Reading, done, total).await? {
+                    return Ok(Err(Step::Over));
+                }
             }
             Ok(false) => return Ok(Ok(pdf.into_reading())),
-            Err(why) => return Ok(Err(why)),
+            Err(why) => return Ok(Err(Step::Failed(why))),
         }
     }
 }
@@ -163,11 +187,11 @@ async fn kept(run: &Run) -> Result<Option<Work>, Problem> {
     }
 }
 
-/// How long to wait for the engine, in milliseconds; nothing once it is done.
-async fn look_at(run: &Run, work: &mut Work, is_kept: bool) -> Result<Option<u64>, Problem> {
+/// How the step ends while the engine is at work; nothing once it is done.
+async fn look_at(run: &Run, work: &mut Work, is_kept: bool) -> Result<Option<Step>, Problem> {
     let pages: Vec<u32> = work.ocr.iter().map(|page| page.page).collect();
-    if run.stage != Stage::Ocr {
-        run.looks_at(&work.ocr).await?;
+    if run.stage != Stage::Ocr && !run.looks_at(&work.ocr).await? {
+        return Ok(Some(Step::Over));
     }
     let languages = notes::languages(&work.reading.document);
     let found = match look::look(run, &pages, &languages).await? {
@@ -176,8 +200,9 @@ async fn look_at(run: &Run, work: &mut Work, is_kept: bool) -> Result<Option<u64
             if !is_kept {
                 keep(run, work).await?;
             }
-            return Ok(Some(wait));
+            return Ok(Some(Step::Wait(wait)));
         }
+        Looked::Over => return Ok(Some(Step::Over)),
     };
     work.ocr = ocr::merge(&mut work.reading, found);
     // The engine is not asked twice where the notes take this attempt down.
@@ -195,7 +220,9 @@ async fn complete(event: &Event, run: &Run, work: Work) -> Result<(), Problem> {
     let mut warnings = ocr::warnings(&reading);
     let has_text = warnings.iter().all(|warning| warning.code != "NO_TEXT");
     let made = if run.generate_notes && has_text && may_note(event) {
-        run.at(Stage::Notes, 0, 1).await?;
+        if !run.at(Stage::Notes, 0, 1).await? {
+            return Ok(());
+        }
         Some(make_notes(&reading, event.previous.is_none()).await)
     } else {
         None
@@ -208,7 +235,11 @@ async fn complete(event: &Event, run: &Run, work: Work) -> Result<(), Problem> {
         });
     }
     let text = serde_json::to_vec(&reading.document).map_err(|_| Problem::internal())?;
-    blobs::put_bytes(&remove::text_key(&run.id), text).await?;
+    let text_key = remove::text_key(&run.id, run.number);
+    if !leftover::expect_text(run, &text_key).await? {
+        return Ok(());
+    }
+    blobs::put_bytes(&text_key, text).await?;
     let tx = postgres::begin().await?;
     if !events::first_time(&tx, event).await?
         || !store_text(&tx, run, &reading, made.as_ref(), &warnings, &ocr).await?
@@ -218,7 +249,7 @@ async fn complete(event: &Event, run: &Run, work: Work) -> Result<(), Problem> {
     let mut processed = json!({
         "status": "completed",
         "page_count": reading.page_count,
-        "text_key": remove::text_key(&run.id),
+        "text_key": text_key,
     });
     if !has_text {
         processed["code"] = json!("NO_TEXT");
@@ -244,11 +275,16 @@ async fn store_text(
     ocr: &[OcrPage],
 ) -> Result<bool, Problem> {
     let language = language(&reading.document);
+    let text_key = remove::text_key(&run.id, run.number);
+    leftover::replace_text_in(tx, run, &text_key).await?;
     let updated = postgres::execute_in(
         tx,
-        "update documents set status = 'completed', extracted_text = $3, notes = $4, engine = $5, \
+        "update documents set status = 'completed', extracted_text = $3, \
+         notes = case when notes_edited_at is null or replace_notes then $4 else notes end, \
+         engine = case when notes_edited_at is null or replace_notes then $5 else engine end, \
          page_count = $6, truncated = $7, warnings = $8, ocr = $9, notes_outline = $10, language = $11, \
-         notes_edited_at = null, text_run = $2, sealed_password = null, error_code = null, error_message = null, \
+         notes_edited_at = case when not replace_notes then notes_edited_at end, replace_notes = false, \
+         text_key = $12, text_run = $2, sealed_password = null, error_code = null, error_message = null, \
          processed_at = now(), version = version + 1 \
          where document_id = $1 and run = $2 and status = 'processing'",
         params![
@@ -263,6 +299,7 @@ async fn store_text(
             json!(ocr),
             notes.map(|notes| json!(notes.extracted)),
             language,
+            text_key,
         ],
     );
     if updated.await? == 0 {
@@ -305,13 +342,19 @@ async fn fail(event: &Event, run: &Run, why: &Unreadable) -> Result<(), Problem>
         why.code()
     ));
     let tx = postgres::begin().await?;
-    if !events::first_time(&tx, event).await? || !run.fail(&tx, why).await? {
+    if !events::first_time(&tx, event).await? {
         return Ok(());
     }
-    let failed = json!({ "status": "failed", "code": why.code() });
-    publish_processed(&tx, run, failed).await?;
-    postgres::commit(tx).await?;
-    blobs::delete(&remove::text_key(&run.id)).await
+    match run.fail(&tx, why).await? {
+        Ended::Earlier => return Ok(()),
+        // Others have the text that is still there: nothing has changed for them.
+        Ended::AsBefore => {}
+        Ended::WithoutText => {
+            let failed = json!({ "status": "failed", "code": why.code() });
+            publish_processed(&tx, run, failed).await?;
+        }
+    }
+    postgres::commit(tx).await
 }
 
 async fn publish_processed(tx: &Transaction, run: &Run, mut outcome: Value) -> Result<(), Problem> {

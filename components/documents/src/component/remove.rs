@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::http::ByUser;
-use super::{look, secret, store};
+use super::{leftover, look, secret, store};
 
 /// The payload of `document.deleted`.
 #[derive(Serialize, Deserialize)]
@@ -35,6 +35,16 @@ pub(super) async fn remove(
 ) -> Result<Json<Value>, Problem> {
     let owner = caller.sees(by.user_id.as_deref())?;
     let tx = postgres::begin().await?;
+    // Of a text that nobody has made yet there is no blob, which is fine.
+    postgres::execute_in(
+        &tx,
+        "insert into leftovers (key, document_id, due_at) \
+         select coalesce(text_key, 'text/' || document_id || '.json'), document_id, now() from documents \
+         where document_id = $1 and tenant = $2 and ($3::text is null or user_id = $3) \
+         on conflict (key) do update set due_at = now()",
+        params![&id, &owner.tenant, owner.user.clone()],
+    )
+    .await?;
     let rows = postgres::fetch_in(
         &tx,
         "delete from documents where document_id = $1 and tenant = $2 and ($3::text is null or user_id = $3) \
@@ -90,7 +100,7 @@ async fn blobs_of(gone: &Deleted) -> Result<(), Problem> {
 
 /// What processing made of a document.
 pub(super) async fn derived(id: &str, run: u32) -> Result<(), Problem> {
-    blobs::delete(&text_key(id)).await?;
+    leftover::clear(id).await?;
     scratch(id, run).await
 }
 
@@ -100,9 +110,9 @@ pub(super) async fn scratch(id: &str, run: u32) -> Result<(), Problem> {
     secret::forget(id, run).await
 }
 
-/// The text by page, for other services.
-pub(super) fn text_key(id: &str) -> String {
-    format!("text/{id}.json")
+/// The text by page, for other services. A run has its own: what an earlier one still writes changes nothing.
+pub(super) fn text_key(id: &str, run: u32) -> String {
+    format!("text/{id}/{run}.json")
 }
 
 /// The text as it is while pages of it are looked at.

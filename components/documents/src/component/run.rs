@@ -7,9 +7,9 @@ use guest::postgres::{self, Transaction};
 use guest::{Problem, params};
 use serde_json::json;
 
-use super::secret;
+use super::secret::{self, Asked};
 use super::store::{Uploaded, missing, publish_uploaded};
-use crate::ocr::OcrPage;
+use crate::ocr::{OcrPage, Warning};
 use crate::read::Unreadable;
 use crate::sniff::Kind;
 
@@ -48,6 +48,8 @@ pub(super) struct Run {
     pub(super) filename: String,
     pub(super) s3_key: String,
     pub(super) kind: Kind,
+    /// Of the file, in bytes.
+    pub(super) size: u64,
     pub(super) generate_notes: bool,
     pub(super) sealed_password: Option<String>,
     pub(super) stage: Stage,
@@ -60,7 +62,7 @@ impl Run {
     pub(super) async fn find(id: &str, number: Option<u32>) -> Result<Option<Self>, Problem> {
         let row = postgres::fetch_optional(
             "select run, tenant, user_id, filename, s3_key, kind, generate_notes, sealed_password, stage, \
-             coalesce(extract(epoch from now() - ocr_since), 0)::bigint from documents \
+             coalesce(extract(epoch from now() - ocr_since), 0)::bigint, size_bytes from documents \
              where document_id = $1 and status = 'processing' and ($2::integer is null or run = $2)",
             params![id, number],
         );
@@ -73,6 +75,7 @@ impl Run {
                 filename: row.text(3),
                 s3_key: row.text(4),
                 kind: Kind::parse(&row.text(5))?,
+                size: u64::try_from(row.int(10)).unwrap_or_default(),
                 generate_notes: row.boolean(6),
                 sealed_password: row.opt_text(7),
                 stage: Stage::parse(&row.text(8)),
@@ -81,21 +84,21 @@ impl Run {
         }))
     }
 
-    /// Says how far it is.
-    pub(super) async fn at(&self, stage: Stage, done: u32, total: u32) -> Result<(), Problem> {
-        postgres::execute(
+    /// Says how far it is; whether it is still on.
+    pub(super) async fn at(&self, stage: Stage, done: u32, total: u32) -> Result<bool, Problem> {
+        let updated = postgres::execute(
             "update documents set stage = $3, stage_done = $4, stage_total = $5, active_at = now(), \
              version = version + 1 where document_id = $1 and run = $2 and status = 'processing'",
             params![&self.id, self.number, stage.name(), done, total],
-        )
-        .await?;
-        Ok(())
+        );
+        Ok(updated.await? == 1)
     }
 
-    /// Says which pages wait for an engine.
-    pub(super) async fn looks_at(&self, pages: &[OcrPage]) -> Result<(), Problem> {
+    /// Says which pages wait for an engine, unless there is a text, which has its own; whether the run is
+    /// still on.
+    pub(super) async fn looks_at(&self, pages: &[OcrPage]) -> Result<bool, Problem> {
         postgres::execute(
-            "update documents set ocr = $3, ocr_since = coalesce(ocr_since, now()) \
+            "update documents set ocr = case when extracted_text is null then $3 else ocr end, ocr_since = coalesce(ocr_since, now()) \
              where document_id = $1 and run = $2 and status = 'processing'",
             params![&self.id, self.number, json!(pages)],
         )
@@ -104,31 +107,66 @@ impl Run {
         self.at(Stage::Ocr, 0, total).await
     }
 
-    /// Still at work.
-    pub(super) async fn is_alive(&self) -> Result<(), Problem> {
-        postgres::execute(
+    /// Says that it is at work; whether it is still on.
+    pub(super) async fn is_alive(&self) -> Result<bool, Problem> {
+        let updated = postgres::execute(
             "update documents set active_at = now() where document_id = $1 and run = $2 and status = 'processing'",
             params![&self.id, self.number],
-        )
-        .await?;
-        Ok(())
+        );
+        Ok(updated.await? == 1)
     }
 
-    /// Nothing of an earlier run stays; whether the run was still on.
-    pub(super) async fn fail(&self, tx: &Transaction, why: &Unreadable) -> Result<bool, Problem> {
-        let updated = postgres::execute_in(
+    /// What an earlier run has made stays, with a warning beside it.
+    pub(super) async fn fail(&self, tx: &Transaction, why: &Unreadable) -> Result<Ended, Problem> {
+        let kept = postgres::execute_in(
+            tx,
+            "update documents set status = 'completed', error_code = $3, error_message = $4, \
+             warnings = (select coalesce(jsonb_agg(old), '[]') from jsonb_array_elements(warnings) as old \
+             where old->>'code' <> 'REPROCESSING_FAILED') || $5::jsonb, replace_notes = false, \
+             sealed_password = null, version = version + 1 \
+             where document_id = $1 and run = $2 and status = 'processing' and extracted_text is not null",
+            params![
+                &self.id,
+                self.number,
+                why.code(),
+                why.message(),
+                json!([reprocessing_failed(why)])
+            ],
+        );
+        if kept.await? == 1 {
+            return Ok(Ended::AsBefore);
+        }
+        let failed = postgres::execute_in(
             tx,
             "update documents set status = 'failed', error_code = $3, error_message = $4, processed_at = now(), \
-             extracted_text = null, notes = null, notes_outline = null, notes_edited_at = null, engine = null, \
-             page_count = null, truncated = false, warnings = '[]', ocr = '[]', sealed_password = null, \
-             version = version + 1 where document_id = $1 and run = $2 and status = 'processing'",
+             warnings = '[]', ocr = '[]', sealed_password = null, version = version + 1 \
+             where document_id = $1 and run = $2 and status = 'processing'",
             params![&self.id, self.number, why.code(), why.message()],
         );
-        if updated.await? == 0 {
-            return Ok(false);
-        }
-        forget_pieces(tx, &self.id).await?;
-        Ok(true)
+        Ok(if failed.await? == 1 {
+            Ended::WithoutText
+        } else {
+            Ended::Earlier
+        })
+    }
+}
+
+/// How a run that could not read its document ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// With what the run before has made.
+    AsBefore,
+    /// There is no text.
+    WithoutText,
+    /// It was over already.
+    Earlier,
+}
+
+fn reprocessing_failed(why: &Unreadable) -> Warning {
+    Warning {
+        code: "REPROCESSING_FAILED",
+        message: format!("the text and the notes are of before: {}", why.message()),
+        pages: vec![],
     }
 }
 
@@ -142,7 +180,7 @@ pub(super) async fn forget_pieces(tx: &Transaction, id: &str) -> Result<(), Prob
 pub(super) async fn again(
     id: &str,
     owner: &Owner,
-    password: Option<&str>,
+    asked: &Asked,
     answer: impl AsyncFnOnce(&Transaction) -> Result<Response, Problem>,
 ) -> Result<Response, Problem> {
     let tx = postgres::begin().await?;
@@ -156,7 +194,7 @@ pub(super) async fn again(
     let mut row = rows.await?.into_iter().next().ok_or_else(missing)?;
     if !row.boolean(5) {
         let run = row.count(4) + 1;
-        let sealed = secret::keep(id, run, password).await?;
+        let sealed = secret::keep(id, run, asked.password.as_deref()).await?;
         let event = Uploaded {
             schema_version: 1,
             document_id: id.to_owned(),
@@ -170,8 +208,9 @@ pub(super) async fn again(
             &tx,
             "update documents set status = 'processing', requested_at = now(), active_at = now(), ocr_since = null, \
              error_code = null, error_message = null, run = $3, stage = 'queued', stage_done = 0, \
-             stage_total = 0, sealed_password = $2, version = version + 1 where document_id = $1",
-            params![id, sealed, run],
+             stage_total = 0, sealed_password = $2, replace_notes = $4, version = version + 1 \
+             where document_id = $1",
+            params![id, sealed, run, asked.replace_notes],
         )
         .await?;
         publish_uploaded(&tx, &event).await?;

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::seal::{KEY, MAX_PASSWORD, open, seal};
 
 /// A run has its own: what ends one takes nothing from the next.
-fn key_blob(id: &str, run: u32) -> String {
+pub(super) fn key_blob(id: &str, run: u32) -> String {
     format!("keys/{id}-{run}")
 }
 
@@ -67,15 +67,16 @@ pub(super) async fn forget(id: &str, run: u32) -> Result<(), Problem> {
     blobs::delete(&key_blob(id, run)).await
 }
 
-/// The password of a body `{"password"}`, which may be left out.
-pub(super) struct Given(pub(super) Option<String>);
-
-#[derive(Deserialize)]
-struct Body {
-    password: Option<String>,
+/// How a document is to be processed again: a JSON body, which may be left out.
+#[derive(Default, Deserialize)]
+pub(super) struct Asked {
+    pub(super) password: Option<String>,
+    /// Notes that somebody has edited stay, unless this is true.
+    #[serde(default)]
+    pub(super) replace_notes: bool,
 }
 
-impl<S: Send + Sync> FromRequest<S> for Given {
+impl<S: Send + Sync> FromRequest<S> for Asked {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
@@ -84,10 +85,10 @@ impl<S: Send + Sync> FromRequest<S> for Given {
         let bytes = Bytes::from_request(whole, state).await;
         let bytes = bytes.map_err(|e| Problem::validation(e.body_text()))?;
         if bytes.trim_ascii().is_empty() {
-            return Ok(Self(None));
+            return Ok(Self::default());
         }
         let request = Request::from_parts(parts, bytes.into());
-        let Json(Body { password }) = Json::from_request(request, state).await?;
-        Ok(Self(password))
+        let Json(asked) = Json::from_request(request, state).await?;
+        Ok(asked)
     }
 }

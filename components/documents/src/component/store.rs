@@ -8,6 +8,7 @@ use guest::{Problem, events, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::leftover;
 use super::text::{Document, PIECE};
 use crate::sniff::Kind;
 
@@ -77,6 +78,7 @@ async fn insert_one(tx: &Transaction, upload: &Upload) -> Result<(), Problem> {
         ],
     )
     .await?;
+    leftover::taken_in(tx, &upload.document_id).await?;
     let event = Uploaded {
         schema_version: 1,
         document_id: upload.document_id.clone(),

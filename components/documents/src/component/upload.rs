@@ -11,8 +11,8 @@ use guest::{Caller, Problem, blobs, timestamp};
 use serde_json::{Value, json};
 
 use super::form::{Form, Refused, StoredFile, Wanted, staged};
-use super::secret;
 use super::store::{self, FIRST_RUN, Upload};
+use super::{leftover, secret};
 
 /// Files of one batch.
 const MAX_BATCH: usize = 20;
@@ -149,6 +149,10 @@ async fn become_upload(user: &User, form: &Form, file: &StoredFile) -> Result<Up
         blobs::segment(&user.id),
         file.id
     );
+    leftover::expect(&file.id, &s3_key).await?;
+    if form.password.is_some() {
+        leftover::expect(&file.id, &secret::key_blob(&file.id, FIRST_RUN)).await?;
+    }
     let sealed_password = secret::keep(&file.id, FIRST_RUN, form.password.as_deref()).await?;
     blobs::rename(&staged(&file.id), &s3_key).await?;
     Ok(Upload {
