@@ -284,6 +284,21 @@ mod tests {
     }
 
     #[test]
+    fn numbered_headings_without_blank_lines_have_sections_and_definitions() {
+        let text = "1. Osmosis\nOsmosis is the movement of water through a membrane that lets only some things pass.\n\
+                    2. Diffusion\nDiffusion is the movement of particles from where many are to where few are.\n";
+        let notes = Notes::extract(&document(&[text]));
+        let headings: Vec<_> = notes.sections.iter().map(Section::title).collect();
+        assert_eq!(headings, ["1. Osmosis", "2. Diffusion"]);
+        let terms: Vec<_> = notes
+            .definitions
+            .iter()
+            .map(|found| found.term.as_str())
+            .collect();
+        assert_eq!(terms, ["Osmosis", "Diffusion"]);
+    }
+
+    #[test]
     fn what_the_file_calls_a_heading_is_one() {
         let text = format!("how to look at cells\n\n{}", sentence(1, 1));
         let document = document(&[&text]);

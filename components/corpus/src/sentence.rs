@@ -3,6 +3,9 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::prose::ends;
+use crate::terms::is_cjk;
+
 /// A sentence without the space around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sentence<'a> {
@@ -24,7 +27,38 @@ const ABBREVIATIONS: &[&str] = &[
     "tab", "u.a", "usw", "v", "vgl", "vol", "vols", "vs", "z.b", "d.h",
 ];
 
-/// The sentences of a text. A blank line ends one; a line break within a paragraph is a space.
+/// Of a heading's line.
+const HEADING_WORDS: usize = 10;
+const HEADING_CHARACTERS: usize = 80;
+/// Of one without a number, which might be a name at the end of a line.
+const TITLE_WORDS: usize = 6;
+/// How no heading ends.
+const GOES_ON: [char; 12] = [
+    '.', ',', ';', '?', '!', '-', '–', '(', '。', '，', '！', '？',
+];
+/// What a numbered part of a book is called.
+const DIVISIONS: &[&str] = &[
+    "chapter",
+    "section",
+    "part",
+    "unit",
+    "lesson",
+    "kapitel",
+    "abschnitt",
+    "teil",
+    "chapitre",
+    "capítulo",
+    "capitolo",
+];
+/// Words that no heading ends with: the line was wrapped behind one.
+const LINKS: &[&str] = &[
+    "a", "an", "the", "of", "in", "on", "at", "by", "to", "for", "from", "with", "and", "or", "as",
+    "is", "are", "was", "were", "der", "die", "das", "den", "dem", "des", "ein", "eine", "und",
+    "von", "mit", "im", "in", "zu", "ist", "le", "la", "les", "de", "du", "et", "el", "y", "e",
+];
+
+/// The sentences of a text. A blank line ends one, and so does the line of a heading; any other line break
+/// within a paragraph is a space.
 pub fn sentences(text: &str) -> Vec<Sentence<'_>> {
     let mut found = Vec::new();
     for (offset, paragraph) in paragraphs(text) {
@@ -33,19 +67,76 @@ pub fn sentences(text: &str) -> Vec<Sentence<'_>> {
     found
 }
 
-/// Runs of lines between blank ones.
+/// Runs of lines between blank ones, and headings by themselves.
 fn paragraphs(text: &str) -> Vec<(usize, &str)> {
     let (mut found, mut start, mut at) = (Vec::new(), None, 0);
-    for line in text.split_inclusive('\n') {
+    let mut before = "";
+    let mut lines = text.split_inclusive('\n').peekable();
+    while let Some(line) = lines.next() {
+        let after = lines.peek().map_or("", |after| after.trim());
         if line.trim().is_empty() {
             found.extend(start.take().map(|start| (start, &text[start..at])));
+        } else if is_heading_line(before, line.trim(), after) {
+            found.extend(start.take().map(|start| (start, &text[start..at])));
+            found.push((at, line));
         } else if start.is_none() {
             start = Some(at);
         }
-        at += line.len();
+        (before, at) = (line.trim(), at + line.len());
     }
     found.extend(start.map(|start| (start, &text[start..])));
     found
+}
+
+/// Whether a line is a heading although no blank one follows: nothing goes on into it or out of it, and it
+/// has a number or is much shorter than the line after it, as no line is that was wrapped.
+fn is_heading_line(before: &str, line: &str, after: &str) -> bool {
+    let (words, characters) = (line.split_whitespace().count(), line.chars().count());
+    let may_begin = before.is_empty() || ends_a_line(before);
+    let is_short = words <= HEADING_WORDS && characters <= HEADING_CHARACTERS;
+    let goes_on = after.is_empty()
+        || !after.starts_with(|c: char| c.is_uppercase() || c.is_ascii_digit() || is_cjk(c));
+    if !may_begin || !is_short || goes_on || line.ends_with(GOES_ON) || is_link_word(line) {
+        return false;
+    }
+    if is_numbered(line) {
+        return true;
+    }
+    // A sentence that was wrapped before a name has words of its own in lower case.
+    let is_title = |word: &str| word.starts_with(char::is_uppercase) || is_link_word(word);
+    line.starts_with(char::is_uppercase)
+        && line.split_whitespace().all(is_title)
+        && !line.contains([',', '.', ':'])
+        && words <= TITLE_WORDS
+        && after.starts_with(char::is_uppercase)
+        && characters * 2 < after.chars().count()
+}
+
+/// The end of a sentence, or a heading: what comes after begins anew.
+fn ends_a_line(line: &str) -> bool {
+    ends(line) || is_numbered(line) && line.split_whitespace().count() <= HEADING_WORDS
+}
+
+/// As "1. Title", "2.3 Title" or "Chapter 2"; an item of a list ends as a sentence does.
+fn is_numbered(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let (Some(first), Some(second)) = (words.next(), words.next()) else {
+        return false;
+    };
+    let is_number = |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_digit())
+            && word.len() <= 8
+            && word.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+    };
+    let is_section = is_number(first) && first.trim_end_matches('.').len() <= 6;
+    let named = DIVISIONS.contains(&first.to_lowercase().as_str());
+    (is_section && second.starts_with(char::is_uppercase))
+        || (named && is_number(second.trim_end_matches([':', '.'])))
+}
+
+fn is_link_word(line: &str) -> bool {
+    let last = line.split_whitespace().next_back().unwrap_or_default();
+    LINKS.contains(&last.to_lowercase().as_str())
 }
 
 fn in_paragraph<'a>(offset: usize, paragraph: &'a str, found: &mut Vec<Sentence<'a>>) {
@@ -181,6 +272,47 @@ mod tests {
             unwrap_lines("the Franco-\nPrussian war"),
             "the Franco- Prussian war"
         );
+    }
+
+    #[test]
+    fn a_heading_ends_at_its_line() {
+        for (text, expected) in [
+            (
+                "1. Osmosis\nOsmosis is the movement of water.\n2. Diffusion\nDiffusion is slow.",
+                &[
+                    "1. Osmosis",
+                    "Osmosis is the movement of water.",
+                    "2. Diffusion",
+                    "Diffusion is slow.",
+                ][..],
+            ),
+            (
+                "Chapter 2\nThe Cell\nThe cell is the smallest unit of all that lives.",
+                &[
+                    "Chapter 2",
+                    "The Cell",
+                    "The cell is the smallest unit of all that lives.",
+                ],
+            ),
+            (
+                "2.1 How Water Moves\nWater moves. It\nflows.",
+                &["2.1 How Water Moves", "Water moves.", "It\nflows."],
+            ),
+        ] {
+            assert_eq!(texts(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_short_wrapped_line_is_no_heading() {
+        for text in [
+            "It was built by the engineer\nThomas Newcomen\nAnd James Watt, who made it better by far in the end.",
+            "In the year of\nThe king who came from the far north there was a war.",
+            "The pump was sold to\nManchester and to all the other towns of the north.",
+            "They were born in May\n1769 in a town that nobody knows any more today.",
+        ] {
+            assert_eq!(texts(text), [text]);
+        }
     }
 
     #[test]
