@@ -5,7 +5,9 @@
 //! client can slice the text it was given.
 
 pub mod answer;
+mod claim;
 pub mod definitions;
+pub mod denial;
 pub mod document;
 mod evenly;
 pub mod forms;
