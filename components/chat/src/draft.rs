@@ -1,8 +1,9 @@
 //! An answer while a model writes it: made fit to be shown, held against the passages sentence by
 //! sentence, and let go as soon as that may be.
 //!
-//! Where only the documents may speak, nothing is let go before one of its statements stands there: a
-//! model that invents an answer is replaced by "not found", and nobody has seen the invention. A model
+//! Where only the documents may speak, each statement that does not stand there is left out, and counted;
+//! what claims nothing is let go beside one that does. Where nothing is left, the answer is "not found",
+//! and nobody has seen the invention. A model
 //! that answers in another language than the document's cannot be held against it by words; where it
 //! names its passages, they are quoted whole, and the answer is not called grounded.
 
@@ -31,10 +32,16 @@ pub struct Draft {
     /// Not yet a whole sentence.
     begun: String,
     text: String,
+    /// Claims nothing, and waits for a statement that it may stand beside.
+    waiting: String,
+    /// All of it, with what is left out.
+    whole: String,
     /// Bytes of the text that were let go.
     told: usize,
     quotes: Vec<Quote>,
     unsupported: usize,
+    /// Whether the last statement was left out.
+    after_gap: bool,
 }
 
 /// An answer that is written.
@@ -46,8 +53,10 @@ pub struct Written {
     pub text: String,
     /// What it rests on.
     pub quotes: Vec<Quote>,
-    /// Whether every statement of it stands in a document; `None` where none was asked.
+    /// Whether every statement that is shown stands in a document; `None` where none was asked.
     pub grounded: Option<bool>,
+    /// Statements that were left out, as they stand in no document.
+    pub omitted: usize,
     /// Nothing of it stands there, and nothing was let go: it is no answer.
     pub invented: bool,
 }
@@ -63,9 +72,12 @@ impl Draft {
             nonce: nonce.to_owned(),
             begun: String::new(),
             text: String::new(),
+            waiting: String::new(),
+            whole: String::new(),
             told: 0,
             quotes: vec![],
             unsupported: 0,
+            after_gap: false,
         }
     }
 
@@ -82,29 +94,33 @@ impl Draft {
         let rest = self.filter.end();
         self.begun.push_str(&rest);
         self.judge(true);
+        if self.unsupported == 0 {
+            self.text.push_str(&std::mem::take(&mut self.waiting));
+        }
+        let named = self.named_in_another_language();
+        // Of such an answer nothing was let go.
+        if self.only_documents && !named.is_empty() {
+            self.text = std::mem::take(&mut self.whole);
+        }
+        let invented = self.only_documents && self.unsupported > 0 && self.text.trim().is_empty();
         if cut_short && !self.text.is_empty() && !self.text.ends_with('…') {
             self.text.push('…');
         }
-        let whole = self.named_in_another_language();
-        let invented =
-            self.only_documents && self.told == 0 && !self.may_be_told() && whole.is_empty();
+        let left_out = self.only_documents && named.is_empty();
         let grounded = self
             .ground
             .is_some()
-            .then_some(!self.quotes.is_empty() && self.unsupported == 0);
+            .then_some(!self.quotes.is_empty() && (left_out || self.unsupported == 0));
         if self.quotes.is_empty() {
-            self.quotes = whole;
+            self.quotes = named;
         }
         self.quotes.truncate(MOST);
         Written {
-            rest: if invented {
-                String::new()
-            } else {
-                self.text[self.told..].to_owned()
-            },
+            rest: self.text.get(self.told..).unwrap_or_default().to_owned(),
             text: self.text,
             quotes: self.quotes,
             grounded,
+            omitted: if left_out { self.unsupported } else { 0 },
             invented,
         }
     }
@@ -118,7 +134,7 @@ impl Draft {
     /// for.
     fn judge(&mut self, ended: bool) {
         let begun = std::mem::take(&mut self.begun);
-        let Some(ground) = &self.ground else {
+        let Some(ground) = self.ground.take() else {
             self.text.push_str(&begun);
             return;
         };
@@ -130,28 +146,45 @@ impl Draft {
                 break;
             }
             if !gives_away(sentence.text, &self.nonce) {
-                match ground.check(sentence.text) {
-                    Verdict::Supported(quote) => cite(&mut self.quotes, quote),
-                    Verdict::Unsupported => self.unsupported += 1,
-                    Verdict::NoClaim => {}
-                }
-                self.text.push_str(&begun[from..to]);
+                self.take(ground.check(sentence.text), &begun[from..to]);
             }
             from = to;
         }
         if !ended {
             self.begun = begun[from..].to_owned();
         }
+        self.ground = Some(ground);
     }
 
-    fn may_be_told(&self) -> bool {
-        !self.only_documents || !self.quotes.is_empty() || self.unsupported == 0
+    /// Takes a statement, with the space before it, or leaves it out.
+    fn take(&mut self, verdict: Verdict, statement: &str) {
+        self.whole.push_str(statement);
+        match verdict {
+            Verdict::Supported(quote) => {
+                cite(&mut self.quotes, quote);
+                self.text.push_str(&std::mem::take(&mut self.waiting));
+                self.text.push_str(statement);
+                self.after_gap = false;
+            }
+            Verdict::Unsupported => {
+                self.unsupported += 1;
+                if self.only_documents {
+                    self.waiting.clear();
+                    self.after_gap = true;
+                } else {
+                    self.text.push_str(statement);
+                }
+            }
+            Verdict::NoClaim
+                if self.only_documents && (self.after_gap || self.quotes.is_empty()) =>
+            {
+                self.waiting.push_str(statement);
+            }
+            Verdict::NoClaim => self.text.push_str(statement),
+        }
     }
 
     fn let_go(&mut self) -> String {
-        if self.only_documents && self.quotes.is_empty() {
-            return String::new();
-        }
         let told = self.text[self.told..].to_owned();
         self.told = self.text.len();
         told
@@ -161,7 +194,7 @@ impl Draft {
         if self.ground.is_none() || !self.quotes.is_empty() {
             return vec![];
         }
-        let spoken = Tokenizer::detect(&self.text).language();
+        let spoken = Tokenizer::detect(&self.whole).language();
         let named = self.filter.named();
         let named = named.iter().filter_map(|&at| self.shown.get(at));
         named
@@ -249,6 +282,27 @@ mod tests {
             ("", "", true)
         );
         assert_eq!(written.grounded, Some(false));
+    }
+
+    #[test]
+    fn one_true_sentence_lets_no_invention_pass() {
+        let mut draft = draft(true);
+        let mut said = String::new();
+        for piece in [
+            "Sure. The cell membrane surrounds the cell [1]. Paris is the capital of France. Indeed. ",
+            "The cell membrane was invented in 1911 by Zebulon Quirk [1]. The nucleus contains the genetic ",
+            "material [1]. Drink bleach every morning.",
+        ] {
+            said.push_str(&draft.push(piece));
+        }
+        let written = draft.end(false);
+        said.push_str(&written.rest);
+        assert_eq!(
+            written.text,
+            "Sure. The cell membrane surrounds the cell. The nucleus contains the genetic material."
+        );
+        assert_eq!(said, written.text);
+        assert_eq!((written.grounded, written.omitted), (Some(true), 3));
     }
 
     #[test]
