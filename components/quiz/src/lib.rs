@@ -21,6 +21,7 @@ pub mod reply;
 pub mod request;
 pub mod short_answer;
 pub mod shuffle;
+pub mod support;
 pub mod text;
 pub mod things;
 pub mod true_false;

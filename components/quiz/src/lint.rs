@@ -3,9 +3,11 @@
 
 use std::collections::HashSet;
 
+use corpus::Passage;
 use corpus::terms::fold;
 
 use crate::question::{Kind, Question};
+use crate::support::Support;
 use crate::text::Text;
 use crate::true_false;
 
@@ -28,6 +30,8 @@ pub enum Defect {
     KeyInStem,
     /// The document does not say what is quoted.
     SourceMissing,
+    /// What is quoted does not say what the key claims, or says as much of another option.
+    Unsupported,
     /// Empty, or too long.
     Size,
     /// Characters that hide or reorder text.
@@ -51,15 +55,16 @@ pub fn lint(question: &Question, texts: &[Text]) -> Result<(), Defect> {
         Kind::ShortAnswer => short_answer(question)?,
         Kind::TrueFalse => {}
     }
-    if is_said(question, texts) {
+    let passage = said_in(question, texts).ok_or(Defect::SourceMissing)?;
+    if Support::new(passage, &question.source.quote).supports(question) {
         Ok(())
     } else {
-        Err(Defect::SourceMissing)
+        Err(Defect::Unsupported)
     }
 }
 
-/// Whether the document has the quote where it is said to be.
-fn is_said(question: &Question, texts: &[Text]) -> bool {
+/// The passage that has the quote where it is said to be.
+fn said_in<'a>(question: &Question, texts: &'a [Text]) -> Option<&'a Passage> {
     let source = &question.source;
     let quote = folded(&source.quote);
     let of_document = texts
@@ -69,7 +74,7 @@ fn is_said(question: &Question, texts: &[Text]) -> bool {
     let mut there = of_document.filter(|passage| {
         passage.page == source.page && passage.start <= source.start && source.end <= passage.end
     });
-    !quote.is_empty() && there.any(|passage| folded(&passage.text).contains(&quote))
+    there.find(|passage| !quote.is_empty() && folded(&passage.text).contains(&quote))
 }
 
 fn short_answer(question: &Question) -> Result<(), Defect> {

@@ -4,16 +4,18 @@
 //! |---|---|
 //! | any | nothing, "I don't know", or the question's own words: 0; the key, letter case, spaces and final stop apart: 1 |
 //! | a number | that number alone, rounded as the key is: 1; another: 0 |
-//! | one to three words | the same stems, or a slip of the pen: 1; a part of the key and nothing else: its share |
-//! | more | F1 of the stems from 0.6: 0.75, or 1 where four fifths of the key's are there |
+//! | one to three words | the same stems in their order, or a slip of the pen: 1; a part of the key and nothing else: its share |
+//! | more | F1 of the stems from 0.6, four fifths of them in the key's order: 0.75, or 1 where four fifths of the key's are there |
 //!
-//! All else, and any answer that denies where the key does not, is unsure.
+//! All else is unsure, and so is any answer that denies or turns round where the key does not, or says
+//! much besides: half as many words again, or a word or two of its own.
 
 use std::collections::HashSet;
 
 use corpus::terms::{Tokenizer, fold};
 
 use crate::grade::normal;
+use crate::support::{ORDER, common, contrasts};
 
 /// What can be said of an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,6 +28,8 @@ pub enum Verdict {
 
 /// A key of more words is a statement, not a name.
 const NAME_WORDS: usize = 3;
+/// A key of so many stems may be told with two words of one's own, a shorter one with one.
+const OWN_WORDS_FROM: usize = 6;
 /// Characters of the key for each slip of the pen.
 const PER_SLIP: usize = 5;
 /// In a shorter word, one letter for another makes another word: photon, proton.
@@ -73,13 +77,18 @@ pub fn judge(key: &str, stem: &str, given: &str, tokenizer: &Tokenizer) -> Verdi
         return verdict;
     }
     let stems = |text: &str| -> HashSet<String> { tokenizer.tokens(text).into_iter().collect() };
+    let (key_stems, said_stems) = (tokenizer.tokens(key), tokenizer.tokens(given));
     let (wanted, found) = (stems(key), stems(given));
     // Words that the question has show no knowledge.
     let asked = stems(stem);
     if found.iter().all(|word| asked.contains(word)) && !found.is_superset(&wanted) {
         return Verdict::Sure(0.0);
     }
-    if denies(given) != denies(key) {
+    if denies(given) != denies(key)
+        || contrasts(given) != contrasts(key)
+        || is_shuffled(&key_stems, &said_stems)
+        || says_more(key, given, wanted.len(), found.difference(&wanted).count())
+    {
         return Verdict::Unsure;
     }
     if key.split_whitespace().count() <= NAME_WORDS {
@@ -89,7 +98,22 @@ pub fn judge(key: &str, stem: &str, given: &str, tokenizer: &Tokenizer) -> Verdi
     }
 }
 
-fn denies(text: &str) -> bool {
+/// Whether the words that both have stand in another order: a salad of the key's words says nothing.
+fn is_shuffled(key: &[String], said: &[String]) -> bool {
+    let both = said.iter().filter(|word| key.contains(word)).count();
+    (common(key, said) as f64) < ORDER * both as f64
+}
+
+/// Whether the answer adds something: what that is, its words do not tell. One or two words of a name
+/// that is spelt wrong are no addition.
+fn says_more(key: &str, given: &str, wanted: usize, added: usize) -> bool {
+    let count = |text: &str| text.split_whitespace().count();
+    let own = if wanted < OWN_WORDS_FROM { 1 } else { 2 };
+    added > own || count(given) * 2 > (count(key) * 3).max(2 * NAME_WORDS)
+}
+
+/// Whether the text says that something is not so.
+pub(crate) fn denies(text: &str) -> bool {
     let folded = fold(text);
     let mut words = folded.split(|c: char| !c.is_alphanumeric() && c != '\'');
     words.any(|word| DENIALS.contains(&word))
@@ -259,6 +283,28 @@ mod tests {
         ] {
             assert_eq!(judged(key, given), verdict, "{given}");
         }
+    }
+
+    #[test]
+    fn a_salad_of_the_key_s_words_and_a_key_with_additions_are_unsure() {
+        let key = "a kind of cell division that produces two cells with the same chromosomes";
+        let reversed: Vec<&str> = key.split(' ').rev().collect();
+        for given in [
+            reversed.join(" "),
+            format!("{key} and bananas grow on purple mountains"),
+            format!("{key} {key}"),
+            format!("{key} in dragons, unicorns, wizards"),
+        ] {
+            assert_eq!(judged(key, &given), Verdict::Unsure, "{given}");
+        }
+        assert_eq!(judged("cell membrane", "membrane cell"), Verdict::Unsure);
+        assert_eq!(
+            judged(
+                "it opens the valve before the stroke",
+                "it opens the valve after the stroke"
+            ),
+            Verdict::Unsure
+        );
     }
 
     #[test]
