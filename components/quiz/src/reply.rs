@@ -1,6 +1,7 @@
 //! What a language model is asked for, and what is made of its reply, which can be anything: fenced,
 //! wrapped in prose, cut off, with the key as a letter. Each question stands or falls by itself.
 
+use corpus::sanitize::sanitize;
 use corpus::terms::fold;
 use serde_json::{Map, Value, json};
 
@@ -252,7 +253,7 @@ fn text_of<'a>(item: &'a Value, names: &[&str]) -> Option<&'a str> {
 }
 
 fn question(item: &Value, kind: Kind, texts: &[Text]) -> Option<Question> {
-    let stem = text_of(item, &["stem", "question", "statement"])?.to_owned();
+    let stem = sanitize(text_of(item, &["stem", "question", "statement"])?);
     let options = match kind {
         Kind::MultipleChoice => options(item.get("options").or_else(|| item.get("choices"))?)?,
         Kind::TrueFalse => true_false::OPTIONS.map(ToOwned::to_owned).to_vec(),
@@ -260,12 +261,15 @@ fn question(item: &Value, kind: Kind, texts: &[Text]) -> Option<Question> {
     };
     let given = ["answer", "correct_answer", "correct", "key"]
         .iter()
-        .find_map(|name| item.get(name));
-    let answer = key(kind, &options, given?)?;
+        .find_map(|name| item.get(name))?;
+    let given = match given.as_str() {
+        Some(text) => json!(sanitize(text)),
+        None => given.clone(),
+    };
+    let answer = key(kind, &options, &given)?;
     let quote = text_of(item, &["quote", "source", "evidence"])?;
     let source = texts.iter().find_map(|text| locate(quote, text))?;
-    let explanation = text_of(item, &["explanation", "reason"])
-        .unwrap_or_default()
+    let explanation = sanitize(text_of(item, &["explanation", "reason"]).unwrap_or_default())
         .chars()
         .take(1_000)
         .collect();
@@ -287,7 +291,7 @@ fn rubric(item: &Value) -> Vec<String> {
     let points = points.map(str::trim).filter(|point| !point.is_empty());
     points
         .take(4)
-        .map(|point| point.chars().take(300).collect())
+        .map(|point| sanitize(point).chars().take(300).collect())
         .collect()
 }
 
@@ -304,7 +308,7 @@ fn options(value: &Value) -> Option<Vec<String>> {
         .all(|(text, letter)| prefix(text, letter).is_some());
     let bare = |(text, letter): (&&str, char)| {
         let rest = if lettered { prefix(text, letter) } else { None };
-        rest.unwrap_or(text).trim().to_owned()
+        sanitize(rest.unwrap_or(text).trim())
     };
     Some(texts.iter().zip('A'..).map(bare).collect())
 }
@@ -500,6 +504,27 @@ mod tests {
             questions(reply, Kind::TrueFalse, &texts())[0].answer,
             "True"
         );
+    }
+
+    #[test]
+    fn nothing_of_a_question_fetches_runs_or_leads_away() {
+        let hostile = "<script>steal()</script> ![x](http://evil.example/p.png) [here](https://evil.example/) \
+                       <img src=x onerror=steal()> https://evil.example/q";
+        let item = json!({
+            "stem": format!("What controls entry? {hostile}"),
+            "options": [format!("membrane {hostile}"), "nucleus", "wall", "sap"],
+            "answer": format!("membrane {hostile}"),
+            "rubric": [hostile],
+            "explanation": hostile,
+            "quote": "The cell membrane controls what enters the cell.",
+        });
+        for kind in [Kind::MultipleChoice, Kind::ShortAnswer] {
+            let found = questions(&item.to_string(), kind, &texts());
+            let said = format!("{:?}", found[0]);
+            for sign in ["<script", "<img", "http:", "https:", "]("] {
+                assert!(!said.contains(sign), "{sign}: {said}");
+            }
+        }
     }
 
     #[test]
