@@ -12,7 +12,7 @@
 use corpus::terms::{Tokenizer, fold};
 use serde_json::Value;
 
-use crate::grader::{Item, speaks_to_the_marker};
+use crate::grader::{Address, Item, address};
 use crate::meaning::{Verdict, judge};
 use crate::question::Kind;
 
@@ -106,14 +106,19 @@ impl Asked {
         let tokenizer = Tokenizer::detect(&format!("{} {} {}", self.quote, self.stem, self.answer));
         match judge(&self.answer, &self.stem, &given, &tokenizer) {
             Verdict::Sure(points) => Outcome::Marked(Mark::of(points)),
-            Verdict::Unsure if speaks_to_the_marker(&given) => Outcome::Marked(Mark::REVIEW),
-            Verdict::Unsure => Outcome::Unsure(Item {
-                question: self.stem.clone(),
-                reference: self.answer.clone(),
-                rubric: self.rubric.clone(),
-                quote: self.quote.clone(),
-                answer: given,
-            }),
+            Verdict::Unsure => {
+                let item = Item {
+                    question: self.stem.clone(),
+                    reference: self.answer.clone(),
+                    rubric: self.rubric.clone(),
+                    quote: self.quote.clone(),
+                    answer: given,
+                };
+                match address(&item) {
+                    Address::Stop => Outcome::Marked(Mark::REVIEW),
+                    Address::None | Address::Flag => Outcome::Unsure(item),
+                }
+            }
         }
     }
 }
