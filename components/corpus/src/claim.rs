@@ -246,7 +246,7 @@ pub(crate) fn numbers(text: &str) -> HashSet<String> {
         let parts = ",.' \u{A0}\u{202F}".contains(c)
             && joined.get(at + 1..at + 4).is_some_and(|next| {
                 next.iter().all(|&c| digit(c).is_some())
-                    && !joined.get(at + 4).is_some_and(|&c| digit(c).is_some())
+                    && joined.get(at + 4).is_none_or(|&c| digit(c).is_none())
             });
         if let Some(digit) = digit(c) {
             number.extend(char::from_digit(digit, 10));

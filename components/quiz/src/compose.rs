@@ -307,7 +307,7 @@ mod tests {
             }
         };
         let keys = |texts: &[Text]| {
-            let candidates = ["What lies inside?", "What fills the inner space, then?"];
+            let candidates = ["What lies inside?", "What does the cell membrane enclose?"];
             let candidates = candidates.map(|stem| candidate(texts, stem)).to_vec();
             let wanted = wanted(QuizType::MultipleChoice, Difficulty::Medium, 1);
             let quiz = compose(&wanted, texts, candidates);
