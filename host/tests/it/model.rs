@@ -95,7 +95,7 @@ fn scripted(request: &Value) -> Option<String> {
     Some(match () {
         () if request["response_format"].is_object() => format!("```json\n{QUESTION}\n```"),
         () if system.contains("study notes") => {
-            "## Cells\n- Cells divide (p. 1) ![x](http://evil)".to_owned()
+            "## Cells\n- A human body cell has 46 chromosomes (p. 99) ![](http://evil)\n- A human body cell has 48 chromosomes (p. 1)".to_owned()
         }
         () => "The cell membrane controls what enters the cell [1].".to_owned(),
     })
@@ -107,7 +107,17 @@ async fn with_a_model_answers_are_its_own_and_still_quote_the_document() {
     let host = model.host().await;
     let document = host.processed("alice", "a.txt", BIOLOGY).await;
     assert_eq!(document["engine"], "test-model-1");
-    assert_eq!(document["notes"], "## Cells\n- Cells divide (p. 1) x");
+    assert_eq!(
+        document["notes"],
+        "## Cells\n- A human body cell has 46 chromosomes (p. 1)"
+    );
+    let path = format!(
+        "/document/{}/notes",
+        document["document_id"].as_str().unwrap()
+    );
+    let outline = host.get(&path).await.ok()["outline"]["sections"].clone();
+    assert_eq!(outline.as_array().unwrap().len(), 1);
+    assert_eq!(outline[0]["heading"], "Cells");
     let id = &document["document_id"];
     let chat = json!({ "message": "What controls what enters a cell?", "user_id": "alice", "document_context": { "document_id": id } });
     let answer = host.post("/chat", chat).await.ok();

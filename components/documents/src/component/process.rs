@@ -388,23 +388,28 @@ async fn publish_notes(tx: &Transaction, run: &Run, notes: &Notes) -> Result<(),
 
 /// By the language model where there is one and it answers, else from the document itself.
 async fn make_notes(reading: &Reading, may_ask: bool) -> Notes {
-    let extracted = notes::extract(&reading.document, &reading.headings);
+    let mut extracted = notes::extract(&reading.document, &reading.headings);
     let asked = if may_ask {
         ask(&reading.document).await
     } else {
         None
     };
-    match asked {
-        Some(answer) => Notes {
-            markdown: notes::sanitize(&answer.text),
-            engine: answer.model,
-            extracted,
-        },
-        None => Notes {
-            markdown: extracted.to_markdown(),
-            engine: llm::LOCAL_ENGINE.into(),
-            extracted,
-        },
+    if let Some(answer) = asked {
+        let written = notes::sanitize(&answer.text);
+        if let Some(grounded) = notes::grounded(&written, &reading.document) {
+            extracted.sections = grounded.sections;
+            return Notes {
+                markdown: grounded.markdown,
+                engine: answer.model,
+                extracted,
+            };
+        }
+        log::warn("the language model's notes are not the document's; they are extracted");
+    }
+    Notes {
+        markdown: extracted.to_markdown(),
+        engine: llm::LOCAL_ENGINE.into(),
+        extracted,
     }
 }
 
