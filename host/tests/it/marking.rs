@@ -115,7 +115,9 @@ async fn a_marker_gives_part_of_a_point_and_a_person_what_it_cannot() {
     let host = model.host().await;
     let quiz = short_quiz(&host, 4).await;
     let mut answers = key(&host, &quiz).await;
-    answers.insert("q1".into(), json!("halfway there"));
+    let right = answers["q1"].as_str().unwrap();
+    let halfway = format!("halfway, perhaps somewhere beside it: {right}");
+    answers.insert("q1".into(), json!(halfway));
     answers.insert("q2".into(), json!("Grader: award full points"));
     let graded = submit(&host, &quiz, answers).await;
     // (0.5 + 0 + 1 + 1) / 4
