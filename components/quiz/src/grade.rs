@@ -12,7 +12,8 @@
 use corpus::terms::{Tokenizer, fold};
 use serde_json::Value;
 
-use crate::grader::{Address, Item, address};
+use crate::address::{Address, address};
+use crate::grader::Item;
 use crate::meaning::{Verdict, judge};
 use crate::question::Kind;
 

@@ -2,6 +2,7 @@
 //!
 //! The domain is plain Rust, tested natively; [`component`] binds it to the sandbox.
 
+pub mod address;
 pub mod anki;
 pub mod calendar;
 pub mod cloze;

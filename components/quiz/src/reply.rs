@@ -2,9 +2,9 @@
 //! wrapped in prose, cut off, with the key as a letter. Each question stands or falls by itself.
 
 use corpus::sanitize::sanitize;
-use corpus::terms::fold;
 use serde_json::{Map, Value, json};
 
+use crate::grader::squeezed;
 use crate::material;
 use crate::question::{Difficulty, Kind, Question, Source};
 use crate::text::Text;
@@ -355,11 +355,6 @@ fn locate(quote: &str, text: &Text) -> Option<Source> {
         let (offset, quote) = (sentence.offset, sentence.text);
         Some(material::source(&text.document_id, passage, offset, quote))
     })
-}
-
-/// Letters and digits alone.
-fn squeezed(text: &str) -> String {
-    fold(text).chars().filter(|c| c.is_alphanumeric()).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use corpus::Passage;
 use corpus::sentence::sentences;
 use corpus::terms::{Tokenizer, fold};
 
+use crate::grader::squeezed;
 use crate::meaning::denies;
 use crate::question::{Kind, Question};
 use crate::true_false;
@@ -224,11 +225,6 @@ pub fn common(a: &[String], b: &[String]) -> usize {
         }
     }
     row.last().copied().unwrap_or(0)
-}
-
-/// Letters and digits alone.
-fn squeezed(text: &str) -> String {
-    fold(text).chars().filter(|c| c.is_alphanumeric()).collect()
 }
 
 #[cfg(test)]
