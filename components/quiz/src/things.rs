@@ -443,7 +443,7 @@ fn terms(
     let all = known
         .chain(found.into_iter().map(|term| (term.text, term.count, false)))
         .chain(rare.into_iter().map(|text| (text, 1, false)));
-    let judges = judges_nouns(facts);
+    let judges = judges_nouns(facts) || tokenizer.language() == "eng";
     all.filter_map(|(text, count, noted)| {
         let text = if nouns_have_capitals {
             text
@@ -563,6 +563,20 @@ mod tests {
         assert_eq!(class(&found, "1500"), Some(Class::Number), "{found:?}");
         assert_eq!(class(&found, "2000"), Some(Class::Number));
         assert_eq!(class(&found, "1999"), Some(Class::Year));
+    }
+
+    #[test]
+    fn a_verb_is_no_thing() {
+        let found = found(&[
+            "A regression tree predicts a continuous value from input features of the model.",
+            "The algorithm finds the best threshold for each of the features in a node.",
+            "A decision tree splits the data into regions, which reduces the variance of the outputs.",
+            "Gradient boosting which predicts residuals of the earlier trees finds errors of the ensemble.",
+        ]);
+        for verb in ["predicts", "finds", "splits", "reduces"] {
+            assert_eq!(class(&found, verb), None, "{verb}");
+        }
+        assert!(class(&found, "features").is_some(), "{found:?}");
     }
 
     #[test]
