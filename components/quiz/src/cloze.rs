@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use corpus::definitions;
 use corpus::terms::fold;
 
 use crate::calendar::siblings;
@@ -78,7 +79,16 @@ pub fn candidates<'a>(
     // Longer first: "cell membrane" before "cell".
     found.sort_by_key(|(thing, _)| std::cmp::Reverse(thing.text.split_whitespace().count()));
     match difficulty {
-        Difficulty::Easy => found.sort_by_key(|(thing, _)| std::cmp::Reverse(thing.count)),
+        Difficulty::Easy => {
+            // What a definition defines, else what is named often.
+            let defined = definitions::parts(&fact.text, &material.tokenizer);
+            let defined = defined.map(|(term, _)| fold(term)).unwrap_or_default();
+            found.sort_by_key(|(thing, _)| {
+                let is_defined = fold(&thing.text) == defined;
+                let is_figure = matches!(thing.class, Class::Year | Class::Number);
+                (!is_defined, is_figure, std::cmp::Reverse(thing.count))
+            });
+        }
         Difficulty::Medium => {}
         Difficulty::Hard => {
             found.sort_by_key(|(thing, _)| {
@@ -97,7 +107,7 @@ pub fn candidates<'a>(
 }
 
 /// Things to be taken for the answer, which stands at `at`: of its class, about as long, not in the
-/// sentence, none part of another. Hard ones are the nearest, easy ones the most frequent.
+/// sentence, none part of another. Hard ones are the nearest, easy ones the farthest.
 pub fn distractors(
     answer: &Thing,
     at: usize,
@@ -113,7 +123,9 @@ pub fn distractors(
     }
     let mut pool = pool(answer, at, fact, material);
     match difficulty {
-        Difficulty::Easy => {}
+        Difficulty::Easy => {
+            pool.sort_by_key(|thing| std::cmp::Reverse(distance(thing, answer)));
+        }
         Difficulty::Medium => rng.shuffle(&mut pool),
         Difficulty::Hard => pool.sort_by_key(|thing| distance(thing, answer)),
     }

@@ -91,10 +91,10 @@ impl Composer<'_> {
 
     fn add(&mut self, question: Question) -> bool {
         let fits = self.missing() > 0
-            && lint(&question, self.texts).is_ok()
             && self.quiz.iter().all(|other| {
                 other.source != question.source && !is_duplicate(&other.stem, &question.stem)
-            });
+            })
+            && lint(&question, self.texts).is_ok();
         if fits {
             self.quiz.push(question);
         }
@@ -127,7 +127,8 @@ impl Composer<'_> {
     /// At most so many questions, each with a key that is not used yet.
     fn top_up_from(&mut self, material: &Material, kind: Kind, most: usize) {
         let mut made = 0;
-        for fact in spread(&material.facts, most) {
+        let facts = material.facts_for(self.wanted.difficulty);
+        for fact in facts.iter().flat_map(|part| spread(part, most)) {
             if made == most || self.missing() == 0 {
                 return;
             }
@@ -178,11 +179,11 @@ impl Composer<'_> {
 
 /// The best of each stretch of the document in turn, rather than the best of all, which often stand
 /// together.
-fn spread(facts: &[Fact], count: usize) -> Vec<&Fact> {
+fn spread<'a>(facts: &[&'a Fact], count: usize) -> Vec<&'a Fact> {
     let last = facts.iter().map(|fact| fact.source.end).max().unwrap_or(0) as usize + 1;
     let stretches = count.max(1);
-    let mut by_stretch: Vec<Vec<&Fact>> = vec![vec![]; stretches];
-    for fact in facts {
+    let mut by_stretch: Vec<Vec<&'a Fact>> = vec![vec![]; stretches];
+    for &fact in facts {
         by_stretch[fact.source.start as usize * stretches / last].push(fact);
     }
     let longest = by_stretch.iter().map(Vec::len).max().unwrap_or(0);
@@ -307,7 +308,7 @@ mod tests {
             }
         };
         let keys = |texts: &[Text]| {
-            let candidates = ["What lies inside?", "What does the cell membrane enclose?"];
+            let candidates = ["What lies inside?", "What fills the cell, then?"];
             let candidates = candidates.map(|stem| candidate(texts, stem)).to_vec();
             let wanted = wanted(QuizType::MultipleChoice, Difficulty::Medium, 1);
             let quiz = compose(&wanted, texts, candidates);
@@ -357,6 +358,34 @@ mod tests {
                 quizzes[0] != quizzes[1] && quizzes[1] != quizzes[2] && quizzes[0] != quizzes[2],
                 "{quiz_type:?}"
             );
+        }
+    }
+
+    #[test]
+    fn easy_and_hard_quizzes_ask_about_other_sentences() {
+        let sky = include_str!("../tests/texts/sky.txt");
+        let voyages = include_str!("../tests/texts/voyages.txt");
+        for body in [samples::BIOLOGY, sky, voyages] {
+            let texts = [text("d", &[body])];
+            let material = Material::new(&texts[0]);
+            for quiz_type in &TYPES[..3] {
+                let [easy, hard] = [Difficulty::Easy, Difficulty::Hard].map(|level| {
+                    let wanted = Wanted {
+                        count: (material.facts.len() / 2).min(8),
+                        ..wanted(*quiz_type, level, 1)
+                    };
+                    compose(&wanted, &texts, vec![])
+                });
+                let is_shared = |question: &&Question| {
+                    easy.iter()
+                        .any(|other| is_duplicate(&other.stem, &question.stem))
+                };
+                let shared = hard.iter().filter(is_shared).count();
+                assert!(
+                    shared * 2 <= hard.len(),
+                    "{quiz_type:?} {shared}: {hard:#?}"
+                );
+            }
         }
     }
 

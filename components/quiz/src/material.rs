@@ -9,9 +9,9 @@ use corpus::rank::text_rank;
 use corpus::sentence::{sentences, unwrap_lines};
 use corpus::terms::{Tokenizer, fold};
 
-use crate::question::Source;
+use crate::question::{Difficulty, Source};
 use crate::text::Text;
-use crate::things::{Thing, things};
+use crate::things::{Class, Thing, things};
 
 /// Sentences that are ranked; a longer document is sampled evenly.
 const MOST: usize = 400;
@@ -124,6 +124,44 @@ impl Material {
             things,
             tokenizer,
         }
+    }
+
+    /// The facts in two parts, each best first: those to ask about before the others. Of an easy quiz
+    /// these are the less demanding half, of a hard one the other.
+    pub fn facts_for(&self, difficulty: Difficulty) -> [Vec<&Fact>; 2] {
+        if difficulty == Difficulty::Medium {
+            return [self.facts.iter().collect(), vec![]];
+        }
+        let mut by_demand: Vec<(u32, usize)> = self
+            .facts
+            .iter()
+            .enumerate()
+            .map(|(at, fact)| (self.demand(fact), at))
+            .collect();
+        by_demand.sort_unstable();
+        let easier = by_demand.iter().take(self.facts.len().div_ceil(2));
+        let easier: HashSet<usize> = easier.map(|(_, at)| *at).collect();
+        let (mut first, mut rest) = (vec![], vec![]);
+        for (at, fact) in self.facts.iter().enumerate() {
+            let suits = easier.contains(&at) == (difficulty == Difficulty::Easy);
+            if suits { &mut first } else { &mut rest }.push(fact);
+        }
+        [first, rest]
+    }
+
+    /// How much the fact asks of who reads it: numbers and rare things, and many words.
+    fn demand(&self, fact: &Fact) -> u32 {
+        let things = self
+            .things
+            .iter()
+            .filter(|thing| thing.find(&fact.text).is_some());
+        let weigh = |thing: &Thing| match thing.class {
+            Class::Year | Class::Number => 6,
+            _ if thing.count <= 1 => 3,
+            _ => 0,
+        };
+        let words = fact.text.split_whitespace().count();
+        things.map(weigh).sum::<u32>() + u32::try_from(words).unwrap_or(u32::MAX / 2) / 2
     }
 }
 
