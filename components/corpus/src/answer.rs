@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::definitions::defined;
 use crate::document::{Passage, count};
 use crate::forms::shares_part;
+use crate::overview;
 use crate::prose::{ends, is_contents};
 use crate::search::Index;
 use crate::sentence::{Sentence, sentences, unwrap_lines};
@@ -65,6 +66,24 @@ const WORDS: usize = 2;
 const SYMBOL: f32 = 4.0;
 /// Words that ask, and say nothing of what for; of the languages whose stop words are our own.
 const ASKING: &[&str] = &[
+    "difference",
+    "differences",
+    "differ",
+    "compare",
+    "comparison",
+    "kinds",
+    "types",
+    "name",
+    "list",
+    "unterschied",
+    "unterscheiden",
+    "vergleiche",
+    "arten",
+    "macht",
+    "machen",
+    "tut",
+    "différence",
+    "diferencia",
     "explain",
     "describe",
     "define",
@@ -135,8 +154,15 @@ pub fn answer(question: &str, passages: &[Passage]) -> Option<Vec<Quote>> {
     answer_among(question, &index, &found.collect::<Vec<_>>())
 }
 
-/// The same from passages that the index has found, best first, of any of its documents.
+/// The same from passages that the index has found, best first, of any of its documents. A question that
+/// compares is answered by the best sentence on each side, one about all of it by the most central ones.
 pub fn answer_among(question: &str, index: &Index, found: &[Shown]) -> Option<Vec<Quote>> {
+    if overview::wants(question) {
+        return overview::central(found, index);
+    }
+    if let Some(quotes) = compared(question, index, found) {
+        return Some(quotes);
+    }
     let mut best: Vec<Quote> = ranked(question, found, index);
     let top = best.first()?.score;
     let mut said = HashSet::new();
@@ -146,6 +172,66 @@ pub fn answer_among(question: &str, index: &Index, found: &[Shown]) -> Option<Ve
     best.truncate(SENTENCES);
     best.sort_by_key(|quote| (quote.document, quote.start));
     Some(best)
+}
+
+/// Where the question compares two things and the documents speak of both.
+fn compared(question: &str, index: &Index, found: &[Shown]) -> Option<Vec<Quote>> {
+    let (one, other) = sides(question)?;
+    let best = |side: &str| ranked(side, found, index).into_iter().next();
+    let (one, other) = (best(&one)?, best(&other)?);
+    let mut quotes = vec![one];
+    if quotes
+        .iter()
+        .all(|quote| (quote.document, quote.start) != (other.document, other.start))
+    {
+        quotes.push(other);
+    }
+    quotes.sort_by_key(|quote| (quote.document, quote.start));
+    Some(quotes)
+}
+
+/// What stands before the sides of a comparison, and between them.
+const COMPARISONS: &[(&str, &[&str])] = &[
+    ("between ", &[" and "]),
+    ("compare ", &[" and ", " with ", " to "]),
+    ("zwischen ", &[" und "]),
+    ("vergleiche ", &[" und ", " mit "]),
+    ("entre ", &[" et ", " y ", " e "]),
+    ("does ", &[" differ from "]),
+    ("do ", &[" differ from "]),
+    ("is ", &[" different from "]),
+    ("", &[" versus ", " vs. ", " vs "]),
+];
+
+/// The two things that a question compares; none where one is an operator, which stands in few sentences.
+fn sides(question: &str) -> Option<(String, String)> {
+    let folded = fold(question);
+    let compares = [
+        "differ",
+        "compar",
+        "unterschied",
+        "vergleich",
+        "différence",
+        "diferencia",
+        " vs",
+        "versus",
+    ];
+    if !compares.iter().any(|word| folded.contains(word)) {
+        return None;
+    }
+    let split = |(before, betweens): &(&str, &[&str])| {
+        let (_, rest) = folded.split_once(before)?;
+        let (one, other) = betweens
+            .iter()
+            .find_map(|between| rest.split_once(between))?;
+        Some((
+            one.to_owned(),
+            other.trim_end_matches(['?', '.', '!', ' ']).to_owned(),
+        ))
+    };
+    let (one, other) = COMPARISONS.iter().find_map(split)?;
+    let is_plain = |side: &str| side.split_whitespace().all(|word| symbol(word).is_none());
+    (is_plain(&one) && is_plain(&other)).then_some((one, other))
 }
 
 impl Wanted {
@@ -181,7 +267,9 @@ impl Wanted {
     /// or those around it have the others.
     fn is_met(&self, ranked: &Ranked) -> bool {
         let speaks = ranked.words >= self.count().min(WORDS) || ranked.in_passage;
-        speaks && ranked.share >= THRESHOLD
+        // In a short document, words that it lacks outweigh all that it has.
+        let most = self.count() > WORDS && ranked.words * 3 >= self.count() * 2;
+        speaks && (most || ranked.share >= THRESHOLD)
     }
 
     /// How many of the words stand in the sentence, and their share by weight.
@@ -374,6 +462,55 @@ mod tests {
                 "{question}: {quotes:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_comparison_has_the_best_sentence_of_each_side() {
+        for question in [
+            "What's the difference between mitosis and meiosis?",
+            "Compare mitosis with meiosis.",
+            "mitosis vs meiosis",
+            "How does mitosis differ from meiosis?",
+        ] {
+            let quotes = answer(question, &document().passages()).unwrap_or_default();
+            let said = |start: &str| quotes.iter().any(|quote| quote.text.starts_with(start));
+            assert!(
+                said("Mitosis is a kind") && said("Meiosis is another"),
+                "{question}: {quotes:?}"
+            );
+        }
+        let unknown = "What is the difference between mitosis and quantum chromodynamics?";
+        assert!(sides(unknown).is_some());
+        assert_eq!(sides("How do cells differ?"), None);
+    }
+
+    #[test]
+    fn an_overview_has_sentences_of_the_document() {
+        for question in [
+            "Summarise this",
+            "Give me an overview",
+            "What are the main topics?",
+        ] {
+            let passages = document().passages();
+            let shown: Vec<Shown> = passages
+                .iter()
+                .map(|passage| Shown {
+                    document: 0,
+                    passage: passage.clone(),
+                })
+                .collect();
+            let index = Index::new(&passages, question);
+            let quotes = answer_among(question, &index, &shown).unwrap_or_default();
+            assert_eq!(quotes.len(), 5, "{question}");
+        }
+    }
+
+    #[test]
+    fn an_inflected_german_word_is_found() {
+        let text = "Das Chlorophyll gibt den Blättern ihre grüne Farbe.";
+        assert!(answer("Was macht Blätter grün?", &passages(text)).is_some());
+        let tree = "Ein Blatt ist grün, und die Bäume tragen es im Sommer.";
+        assert!(answer("Wann ist ein Baum voller Blätter?", &passages(tree)).is_some());
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod evenly;
 pub mod forms;
 pub mod ground;
 pub mod notes;
+pub mod overview;
 pub mod prose;
 pub mod rank;
 pub mod sanitize;

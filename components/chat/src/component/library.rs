@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use corpus::Passage;
 use corpus::answer::{PASSAGES, Shown};
 use corpus::search::{
     Index, Inverted, Posting, Searched, Size, asked, invert, read_postings, write_postings,
 };
 use corpus::terms::Tokenizer;
+use corpus::{Passage, overview};
 use guest::postgres::{self, Transaction};
 use guest::{Problem, params, shelf};
 use serde_json::{Value, json};
@@ -105,7 +105,8 @@ pub(super) async fn search(documents: &[String], question: &str) -> Result<Found
         (size.passages, Searched::new(size, question, &found))
     });
     let (lengths, searched): (Vec<u32>, Vec<Searched>) = searched.unzip();
-    read(documents, &lengths, Index::over(searched)).await
+    let all = overview::wants(question);
+    read(documents, &lengths, Index::over(searched), all).await
 }
 
 async fn sizes(documents: &[String]) -> Result<BTreeMap<String, Size>, Problem> {
@@ -158,8 +159,13 @@ async fn words(sizes: &BTreeMap<String, Size>, question: &str) -> Result<Words, 
 }
 
 /// Reads the passages that the index names.
-async fn read(documents: &[String], lengths: &[u32], index: Index) -> Result<Found, Problem> {
-    let places = Places::of(&index, lengths);
+async fn read(
+    documents: &[String],
+    lengths: &[u32],
+    index: Index,
+    all: bool,
+) -> Result<Found, Problem> {
+    let places = Places::of(&index, lengths, all);
     let id = |&(document, at): &Place| Some((documents.get(document)?.clone(), at));
     let wanted: Vec<(String, u32)> = places.all().filter_map(id).collect();
     let read = shelf::read_some(&wanted).await?;
@@ -173,9 +179,9 @@ async fn read(documents: &[String], lengths: &[u32], index: Index) -> Result<Fou
 }
 
 /// The same from the passages of one text in memory.
-pub(super) fn choose(index: Index, passages: &[Passage]) -> Found {
+pub(super) fn choose(index: Index, passages: &[Passage], all: bool) -> Found {
     let length = u32::try_from(passages.len()).unwrap_or(u32::MAX);
-    let places = Places::of(&index, &[length]);
+    let places = Places::of(&index, &[length], all);
     places.take(index, |_, at| {
         passages.get(usize::try_from(at).ok()?).cloned()
     })
@@ -190,7 +196,15 @@ struct Places {
 }
 
 impl Places {
-    fn of(index: &Index, lengths: &[u32]) -> Self {
+    /// From all of each document, where it is asked for.
+    fn of(index: &Index, lengths: &[u32], all: bool) -> Self {
+        if all {
+            let spread = spread(lengths);
+            return Self {
+                best: spread.clone(),
+                around: spread,
+            };
+        }
         let hits = index.search(PASSAGES);
         let best: Vec<Place> = hits.iter().map(|hit| (hit.document, hit.passage)).collect();
         let around = if best.is_empty() {
