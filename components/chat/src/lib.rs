@@ -5,6 +5,7 @@
 pub mod citation;
 pub mod draft;
 pub mod export;
+pub mod language;
 pub mod prompt;
 pub mod request;
 pub mod title;

@@ -6,6 +6,7 @@ use corpus::sanitize::{sanitize, visible};
 use corpus::sentence::unwrap_lines;
 
 use crate::citation::Source;
+use crate::language;
 use crate::tokens;
 
 /// Who said it.
@@ -134,20 +135,12 @@ pub fn gives_away(statement: &str, nonce: &str) -> bool {
 }
 
 /// Said when nothing in the documents speaks of the question.
-pub fn not_found(sources: &[Source]) -> String {
-    let names: Vec<String> = sources
+pub fn not_found(sources: &[Source], question: &str) -> String {
+    let names = sources
         .iter()
-        .map(|source| format!("“{}”", sanitize(&source.name)))
-        .collect();
-    let what = if names.len() == 1 {
-        "document"
-    } else {
-        "documents"
-    };
-    format!(
-        "The answer was not found in the {what} {}.",
-        names.join(", ")
-    )
+        .map(|source| format!("“{}”", sanitize(&source.name)));
+    let names: Vec<String> = names.collect();
+    language::not_found(question, &names.join(", "), names.len() == 1)
 }
 
 /// Said when there is neither a document nor a model.

@@ -21,6 +21,8 @@ pub struct Request {
     pub user_id: Option<String>,
     /// What the question is about.
     pub document_context: Option<Context>,
+    /// As in the context, which comes first.
+    pub only_documents: Option<bool>,
 }
 
 /// What the question is about. Documents come before a text.
@@ -105,7 +107,8 @@ impl Request {
     /// Whether only what stands in the documents may be said.
     pub fn only_documents(&self) -> bool {
         let context = self.document_context.as_ref();
-        context.and_then(|c| c.only_documents).unwrap_or(true)
+        let within = context.and_then(|context| context.only_documents);
+        within.or(self.only_documents).unwrap_or(true)
     }
 }
 
@@ -165,5 +168,6 @@ mod tests {
         );
         assert!(asked(r#"{"document_ids":[""]}"#).check().is_err());
         assert!(!asked(r#"{"only_documents":false}"#).only_documents());
+        assert!(!request(r#"{"message":"x","only_documents":false}"#).only_documents());
     }
 }
