@@ -253,10 +253,82 @@ async fn of_a_deleted_document_nothing_is_left_in_answers() {
     for word in ["zygo", "quaternion"] {
         assert!(!left[0].contains(word), "{word}");
     }
+    let redacted = host.get(history).await.ok()["messages"][1].clone();
+    assert_eq!(
+        (&redacted["grounded"], &redacted["finish"]),
+        (&json!(null), &json!("deleted"))
+    );
+    let published = host
+        .sql("select payload::text from lectern.outbox where topic = 'chat.message'")
+        .await;
+    assert!(
+        published.iter().all(|event| !event.contains("quaternion")),
+        "{published:?}"
+    );
     let export = host
         .get("/chat/sessions/s/export?user_id=alice&format=markdown")
         .await
         .ok();
     assert!(!export.as_str().unwrap().contains("quaternion"), "{export}");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_was_killed_and_is_repeated_asks_its_question_once() {
+    let host = TestHost::start().await;
+    let send = || {
+        host.request(Method::POST, "/chat")
+            .header("idempotency-key", "k")
+            .json(&json!({ "message": "What is mitosis?", "user_id": "alice" }))
+    };
+    let first = host.send(send()).await.ok();
+    // As if it had been killed before it answered, and its lease had passed.
+    host.sql(
+        "with a as (delete from chat.chat_messages where role = 'assistant' returning 1), \
+         i as (update chat.idempotency set status = null, body = null, claimed_at = now() - interval '1 hour' returning 1) \
+         select count(*)::text from a, i",
+    )
+    .await;
+    let again = host.send(send()).await.ok();
+    assert_eq!(again["session_id"], first["session_id"]);
+    let session = first["session_id"].as_str().unwrap();
+    let history = host
+        .get(&format!("/chat/history/{session}?user_id=alice"))
+        .await
+        .ok();
+    assert_eq!(
+        history["messages"].as_array().unwrap().len(),
+        2,
+        "{history}"
+    );
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_stands_behind_its_question() {
+    let host = TestHost::start().await;
+    ask(&host, "s", "First?").await;
+    ask(&host, "s", "Second?").await;
+    // As if both had been asked before the first was answered.
+    host.sql(
+        "with moved as (update chat.chat_messages m set ordinal = default \
+         where m.role = 'assistant' and m.turn = (select min(ordinal) from chat.chat_messages) returning 1) \
+         select count(*)::text from moved",
+    )
+    .await;
+    let (mut order, mut next) = (Vec::new(), String::new());
+    for _ in 0..4 {
+        let path = format!("/chat/history/s?user_id=alice&limit=1{next}");
+        let page = host.get(&path).await.ok();
+        order.push(page["messages"][0]["content"].clone());
+        next = format!(
+            "&cursor={}",
+            page["next_cursor"].as_str().unwrap_or_default()
+        );
+    }
+    assert_eq!(
+        (&order[1], &order[3]),
+        (&json!("Second?"), &json!("First?"))
+    );
     host.stop().await;
 }

@@ -2,7 +2,7 @@
 
 use corpus::answer::{Shown, answer_among};
 use corpus::search::{Index, Searched};
-use corpus::{Document, Page};
+use corpus::{Document, Page, overview};
 use guest::identity::User;
 use guest::uuid::Uuid;
 use guest::{Problem, llm, log, shelf};
@@ -40,6 +40,8 @@ pub(super) struct Answer {
     /// Why it ended: `stop`, `length`, `filtered`, `not_found`, `error`, `cancelled`.
     pub(super) finish: &'static str,
     pub(super) grounded: Option<bool>,
+    /// Statements of the model's that were left out, as they stand in no document.
+    pub(super) omitted: usize,
 }
 
 impl Answer {
@@ -83,7 +85,7 @@ fn in_text(text: &str, question: &str) -> Found {
     }];
     let passages = Document { pages }.passages();
     let index = Index::over(vec![Searched::of(&passages, question)]);
-    library::choose(index, &passages)
+    library::choose(index, &passages, overview::wants(question))
 }
 
 /// Answers by the model where there is one and it answers, else from the documents alone.
@@ -172,7 +174,7 @@ async fn finish(
     };
     let written = draft.end(cut_short);
     if written.invented {
-        let text = prompt::not_found(&asked.sources);
+        let text = prompt::not_found(&asked.sources, &asked.question);
         tell(listener, &text).await;
         return Ok(Answer {
             text,
@@ -180,6 +182,7 @@ async fn finish(
             citations: vec![],
             finish: "not_found",
             grounded: Some(false),
+            omitted: written.omitted,
         });
     }
     if written.text.trim().is_empty() {
@@ -196,6 +199,7 @@ fn of(asked: &Asked, written: Written, engine: String, finish: &'static str) -> 
         citations: citation::of(&asked.sources, written.quotes),
         finish,
         grounded: written.grounded,
+        omitted: written.omitted,
     }
 }
 
@@ -270,6 +274,7 @@ async fn quoted(asked: &Asked, listener: &mut Listener) -> Answer {
             answer.finish
         },
         grounded: answer.grounded,
+        omitted: 0,
     }
 }
 
@@ -297,6 +302,10 @@ fn quotes(asked: &Asked) -> Quoted {
             finish: "stop",
             grounded: Some(true),
         },
-        None => without(prompt::not_found(&asked.sources), "not_found", Some(false)),
+        None => without(
+            prompt::not_found(&asked.sources, &asked.question),
+            "not_found",
+            Some(false),
+        ),
     }
 }

@@ -37,7 +37,8 @@ async fn redact(
     let rows = postgres::fetch_in(
         tx,
         "with changed as (update chat_messages m set content = case m.role when 'user' then $3 else $4 end, \
-         sources = m.sources - $2::text, citations = \
+         sources = m.sources - $2::text, grounded = null, omitted = 0, \
+         finish = case m.role when 'assistant' then 'deleted' end, citations = \
          coalesce((select jsonb_agg(c) from jsonb_array_elements(m.citations) c \
              where c ->> 'document_id' is distinct from $2), '[]') \
          from chat_sessions s where s.session_id = m.session_id and s.tenant = $1 \

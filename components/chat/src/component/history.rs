@@ -23,7 +23,7 @@ const MESSAGE: &str = "case when m.role = 'user' then json_build_object('message
      'role', m.role, 'content', m.content, 'timestamp', to_char(m.timestamp at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')) \
      else json_build_object('message_id', m.message_id, 'role', m.role, 'content', m.content, \
      'timestamp', to_char(m.timestamp at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), 'engine', m.engine, \
-     'citations', m.citations, 'partial', m.partial, 'finish', m.finish, 'grounded', m.grounded) end";
+     'citations', m.citations, 'partial', m.partial, 'finish', m.finish, 'grounded', m.grounded, 'omitted', m.omitted) end";
 
 /// Which part of a history is asked for.
 #[derive(Debug, Default, Deserialize)]
@@ -108,35 +108,49 @@ pub(super) async fn read(id: &str, owner: &Owner, part: &Part) -> Result<Bytes, 
 }
 
 impl Part {
-    fn checked(&self) -> Result<(u32, Option<i64>), Problem> {
+    fn checked(&self) -> Result<(u32, Option<Place>), Problem> {
         let limit = self.limit.unwrap_or(MOST);
         if !(1..=MOST).contains(&limit) {
             return Err(Problem::validation(format!("`limit` is 1 to {MOST}")));
         }
-        let before = self.cursor.as_deref().map(str::parse).transpose();
-        let before = before.map_err(|_| Problem::validation("`cursor` is none of this list's"))?;
+        let none = || Problem::validation("`cursor` is none of this list's");
+        let before = self.cursor.as_deref();
+        let before = before.map(|cursor| place(cursor).ok_or_else(none));
+        let before = before.transpose()?;
         Ok((limit, before))
     }
 }
 
-async fn answer(session: &Session, limit: u32, before: Option<i64>) -> Result<String, Problem> {
+/// Where a message stands: its question's ordinal, and its own. An answer stands behind its question,
+/// whatever was asked before it was given.
+type Place = (i64, i64);
+
+fn place(cursor: &str) -> Option<Place> {
+    let (turn, ordinal) = cursor.split_once('.').unwrap_or((cursor, cursor));
+    Some((turn.parse().ok()?, ordinal.parse().ok()?))
+}
+
+async fn answer(session: &Session, limit: u32, before: Option<Place>) -> Result<String, Problem> {
     let statement = format!(
-        "with m as (select * from chat_messages where session_id = $1 and ordinal <= $2 and ordinal < $3 \
-         order by ordinal desc limit $4) \
-         select coalesce((select json_agg({MESSAGE} order by m.ordinal) from m)::text, '[]'), \
-         (select min(ordinal) from m), (select min(ordinal) from chat_messages where session_id = $1)"
+        "with m as (select c.*, coalesce(c.turn, c.ordinal) as place from chat_messages c \
+         where c.session_id = $1 and c.ordinal <= $2 and (coalesce(c.turn, c.ordinal), c.ordinal) < ($3, $5) \
+         order by coalesce(c.turn, c.ordinal) desc, c.ordinal desc limit $4) \
+         select coalesce((select json_agg({MESSAGE} order by m.place, m.ordinal) from m)::text, '[]'), \
+         (select m.place from m order by m.place, m.ordinal limit 1), \
+         (select m.ordinal from m order by m.place, m.ordinal limit 1), \
+         (select min(ordinal) from chat_messages where session_id = $1)"
     );
-    let before = before.unwrap_or(i64::MAX);
+    let (turn, ordinal) = before.unwrap_or((i64::MAX, i64::MAX));
     let rows = postgres::fetch_optional(
         &statement,
-        params![&session.id, session.latest, before, limit],
+        params![&session.id, session.latest, turn, limit, ordinal],
     );
     let mut row = rows.await?.ok_or_else(Problem::internal)?;
     let messages = row.text(0);
-    let next = row
-        .opt_int(1)
-        .filter(|first| *first > row.int(2))
-        .map(|first| first.to_string());
+    let next = match (row.opt_int(1), row.opt_int(2)) {
+        (Some(turn), Some(first)) if first > row.int(3) => Some(format!("{turn}.{first}")),
+        _ => None,
+    };
     let (id, title) = (
         Value::from(session.id.as_str()),
         Value::from(session.title.as_str()),
@@ -150,17 +164,18 @@ async fn answer(session: &Session, limit: u32, before: Option<i64>) -> Result<St
 /// All messages of a session, in their order.
 pub(super) async fn all(session: &Session) -> Result<Vec<Value>, Problem> {
     let statement = format!(
-        "select m.ordinal, ({MESSAGE})::text from chat_messages m where m.session_id = $1 and m.ordinal > $2 \
-         order by m.ordinal limit $3"
+        "select coalesce(m.turn, m.ordinal), m.ordinal, ({MESSAGE})::text from chat_messages m \
+         where m.session_id = $1 and (coalesce(m.turn, m.ordinal), m.ordinal) > ($2, $3) \
+         order by coalesce(m.turn, m.ordinal), m.ordinal limit $4"
     );
-    let (mut all, mut from) = (Vec::new(), 0);
+    let (mut all, mut from): (_, Place) = (Vec::new(), (0, 0));
     loop {
-        let rows = postgres::fetch(&statement, params![&session.id, from, MOST]).await?;
-        let Some(last) = rows.last().map(|row: &Row| row.int(0)) else {
+        let rows = postgres::fetch(&statement, params![&session.id, from.0, from.1, MOST]).await?;
+        let Some(last) = rows.last().map(|row: &Row| (row.int(0), row.int(1))) else {
             return Ok(all);
         };
         from = last;
-        let message = |mut row: Row| serde_json::from_str(&row.text(1)).ok();
+        let message = |mut row: Row| serde_json::from_str(&row.text(2)).ok();
         all.extend(rows.into_iter().filter_map(message));
     }
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::history::{self, Part, Session};
 use super::sessions;
+use super::store;
 use super::turn::Turn;
 use crate::export;
 use crate::request::Request;
@@ -40,14 +41,21 @@ async fn chat(
 ) -> Result<Response, Problem> {
     request.check()?;
     let user = caller.acts_as(request.user_id.as_deref())?;
-    let new = || Uuid::new_v4().to_string();
+    let message_id = store::question_id(&key, &user).await?;
     let turn = Turn {
-        session: request.session_id.clone().unwrap_or_else(new),
+        session: session_of(&request, &message_id),
+        message_id: message_id.to_string(),
         streamed: accepts_events(&headers),
         request,
         user,
     };
     turn.take(key).await
+}
+
+/// A new session is the same where the request that makes it is repeated.
+fn session_of(request: &Request, message: &Uuid) -> String {
+    let new = || Uuid::new_v5(message, b"session").to_string();
+    request.session_id.clone().unwrap_or_else(new)
 }
 
 fn accepts_events(headers: &HeaderMap) -> bool {

@@ -1,6 +1,7 @@
 //! Sessions: listed, searched, renamed, deleted.
 
 use axum::response::Response;
+use corpus::terms::is_cjk;
 use guest::identity::{Owner, User};
 use guest::page::{Cursor, Page};
 use guest::postgres::{self, Row};
@@ -27,13 +28,22 @@ pub(super) async fn list(user: &User, page: &Page, q: Option<&str>) -> Result<Re
         Some(Cursor { at, id }) => (*at, id.as_str()),
         None => (i64::MAX, ""),
     };
-    let statement = if q.is_some() { SEARCH } else { LIST };
+    let statement = q.map_or_else(|| LIST.to_owned(), search);
     let mut values = params![&user.tenant, &user.id, at, id, page.rows()];
     values.extend(q.map(postgres::Value::from));
-    let rows = postgres::fetch(statement, values).await?;
+    let rows = postgres::fetch(&statement, values).await?;
     let searched = q.is_some();
     let sessions = rows.into_iter().map(|row| session(row, searched));
     Ok(page.answer("sessions", sessions.collect()))
+}
+
+fn search(q: &str) -> String {
+    let hits = if q.chars().any(is_cjk) {
+        BY_LETTERS
+    } else {
+        BY_WORDS
+    };
+    format!("{hits}{FOUND}")
 }
 
 /// Microseconds order as the timestamps do, and are exact in a cursor.
@@ -45,22 +55,28 @@ const LIST: &str = "select s.session_id, s.created_at, \
      and ($3 = 9223372036854775807 or (s.updated_at, s.session_id) < (timestamptz 'epoch' + $3 * interval '1 microsecond', $4)) \
      order by s.updated_at desc, s.session_id desc limit $5";
 
-/// Words by PostgreSQL's index, and anything else by its letters: a word's beginning, or Chinese.
-const SEARCH: &str = "with words as (select websearch_to_tsquery('simple', $6) as query) \
-     select s.session_id, s.created_at, \
+/// Messages by PostgreSQL's index, the last word by its beginning; titles by their letters.
+const BY_WORDS: &str = "with asked as (select case when websearch_to_tsquery('simple', $6)::text like '%''' \
+         then (websearch_to_tsquery('simple', $6)::text || ':*')::tsquery \
+         else websearch_to_tsquery('simple', $6) end as query), \
+     hits as (select distinct on (m.session_id) m.session_id, m.message_id, \
+         ts_headline('simple', m.content, asked.query, 'StartSel=**, StopSel=**, MaxWords=30, MinWords=10') as snippet \
+         from asked join chat_messages m on to_tsvector('simple', m.content) @@ asked.query \
+         join chat_sessions o on o.session_id = m.session_id and o.tenant = $1 and o.user_id = $2 \
+         order by m.session_id, ts_rank(to_tsvector('simple', m.content), asked.query) desc, m.ordinal) ";
+/// Messages by their letters, as Chinese has no words that the index knows: all of the user's are read.
+const BY_LETTERS: &str = "with hits as (select distinct on (m.session_id) m.session_id, m.message_id, \
+         substr(m.content, greatest(position(lower($6) in lower(m.content)) - 60, 1), 160) as snippet \
+         from chat_sessions o join chat_messages m on m.session_id = o.session_id \
+         where o.tenant = $1 and o.user_id = $2 and position(lower($6) in lower(m.content)) > 0 \
+         order by m.session_id, m.ordinal) ";
+const FOUND: &str = "select s.session_id, s.created_at, \
      (select max(m.timestamp) from chat_messages m where m.session_id = s.session_id), \
      (select count(*) from chat_messages m where m.session_id = s.session_id), s.title, \
-     (extract(epoch from s.updated_at) * 1000000)::bigint, found.snippet, found.message_id \
-     from chat_sessions s cross join words left join lateral ( \
-         select m.message_id, case when to_tsvector('simple', m.content) @@ words.query \
-             then ts_headline('simple', m.content, words.query, 'StartSel=**, StopSel=**, MaxWords=30, MinWords=10') \
-             else substr(m.content, greatest(position(lower($6) in lower(m.content)) - 60, 1), 160) end as snippet \
-         from chat_messages m where m.session_id = s.session_id \
-         and (to_tsvector('simple', m.content) @@ words.query or position(lower($6) in lower(m.content)) > 0) \
-         order by ts_rank(to_tsvector('simple', m.content), words.query) desc, m.ordinal limit 1 \
-     ) found on true \
+     (extract(epoch from s.updated_at) * 1000000)::bigint, hits.snippet, hits.message_id \
+     from chat_sessions s left join hits on hits.session_id = s.session_id \
      where s.tenant = $1 and s.user_id = $2 \
-     and (found.message_id is not null or position(lower($6) in lower(coalesce(s.title, ''))) > 0) \
+     and (hits.message_id is not null or position(lower($6) in lower(coalesce(s.title, ''))) > 0) \
      and ($3 = 9223372036854775807 or (s.updated_at, s.session_id) < (timestamptz 'epoch' + $3 * interval '1 microsecond', $4)) \
      order by s.updated_at desc, s.session_id desc limit $5";
 

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use guest::idempotency::Claim;
+use guest::idempotency::{Claim, Key, fingerprint};
 use guest::identity::User;
 use guest::postgres::{self, Row, Transaction};
 use guest::uuid::Uuid;
@@ -10,6 +10,7 @@ use guest::{Problem, events, llm, params, timestamp};
 use serde_json::{Value, json};
 
 use super::answer::Answer;
+use super::turn::ROUTE;
 use crate::citation::Source;
 use crate::prompt::{Said, Speaker};
 use crate::title;
@@ -26,22 +27,49 @@ pub(super) struct Stored {
     pub(super) response: Response,
 }
 
+/// A question's id, whose it is, and what it is about.
+pub(super) struct Question<'a> {
+    pub(super) id: &'a str,
+    pub(super) session: &'a str,
+    pub(super) user: &'a User,
+    pub(super) sources: &'a [Source],
+}
+
 /// What was said before a question.
 pub(super) struct Earlier {
     pub(super) said: Vec<Said>,
-    /// Documents that the answers among it came from.
-    pub(super) documents: Vec<String>,
+    /// Documents that the messages among it are about.
+    documents: Vec<String>,
+    /// The question's place in its session.
+    ordinal: i64,
 }
 
-/// Stores the question, in a new session where there is none; answers what was said before.
-pub(super) async fn ask(
-    session: &str,
-    user: &User,
-    message: &str,
-    sources: &[Source],
-) -> Result<Earlier, Problem> {
+/// The id of the question that comes with this key. Whoever repeats a request that was killed finds the
+/// question that it had stored; a key that is used again after its question was answered asks another one.
+pub(super) async fn question_id(key: &Key, user: &User) -> Result<Uuid, Problem> {
+    let Some(key) = &key.0 else {
+        return Ok(Uuid::new_v4());
+    };
+    let parts = [
+        user.tenant.as_bytes(),
+        user.id.as_bytes(),
+        ROUTE.as_bytes(),
+        key.as_bytes(),
+    ];
+    let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, fingerprint(&parts).as_bytes());
+    let answered = postgres::fetch_optional(
+        "select 1 from chat_messages q join chat_messages a on a.session_id = q.session_id and a.turn = q.ordinal \
+         where q.message_id = $1",
+        params![id.to_string()],
+    );
+    Ok(answered.await?.map_or(id, |_| Uuid::new_v4()))
+}
+
+/// Stores the question, once, in a new session where there is none; answers what was said before.
+pub(super) async fn ask(question: &Question<'_>, message: &str) -> Result<Earlier, Problem> {
+    let (session, user) = (question.session, question.user);
     let tx = postgres::begin().await?;
-    let documents = ids(sources);
+    let documents = ids(question.sources);
     hold(&tx, &documents).await?;
     postgres::execute_in(
         &tx,
@@ -58,34 +86,39 @@ pub(super) async fn ask(
     if owned.await? == 0 {
         return Err(missing());
     }
-    let said = postgres::fetch_in(
-        &tx,
-        "select role, content, case when role = 'assistant' then sources else '[]' end from ( \
-         select role, content, sources, ordinal from chat_messages \
-         where session_id = $1 order by ordinal desc limit 200) latest order by ordinal",
-        params![session],
-    )
-    .await?;
-    let question = Message {
+    let stored = Message {
+        id: question.id,
         role: "user",
         content: message,
         answer: None,
+        turn: None,
         sources: &documents,
     };
-    insert(&tx, session, user, &question).await?;
+    let ordinal = insert(&tx, session, user, &stored).await?;
+    let said = postgres::fetch_in(&tx, EARLIER, params![session, ordinal]).await?;
     postgres::commit(tx).await?;
-    Ok(earlier(said))
+    Ok(earlier(said, ordinal))
 }
+
+/// The answered turns before a question, each answer behind its question. An answer of a revision that
+/// knew no turns is behind what it answers.
+const EARLIER: &str = "select role, content, sources from ( \
+     select m.role, m.content, m.sources, coalesce(m.turn, m.ordinal) as turn, m.ordinal from chat_messages m \
+     where m.session_id = $1 and coalesce(m.turn, m.ordinal) < $2 and (m.role = 'assistant' or exists (\
+         select from chat_messages a where a.session_id = m.session_id and a.role = 'assistant' \
+         and (a.turn = m.ordinal or a.turn is null and a.ordinal > m.ordinal))) \
+     order by 4 desc, 5 desc limit 200) latest order by turn, ordinal";
 
 fn ids(sources: &[Source]) -> Vec<&String> {
     let ids = sources.iter().filter_map(|source| source.id.as_ref());
     ids.collect()
 }
 
-fn earlier(rows: Vec<Row>) -> Earlier {
+fn earlier(rows: Vec<Row>, ordinal: i64) -> Earlier {
     let mut earlier = Earlier {
         said: Vec::new(),
         documents: Vec::new(),
+        ordinal,
     };
     for mut row in rows {
         let of: Vec<String> = serde_json::from_str(&row.text(2)).unwrap_or_default();
@@ -115,27 +148,29 @@ fn said_by(mut row: Row) -> Said {
 /// model says, it may have from earlier answers: their documents are this one's too.
 pub(super) async fn answered(
     claim: &Claim,
-    session: &str,
-    user: &User,
-    sources: &[Source],
-    earlier: &[String],
+    question: &Question<'_>,
+    earlier: &Earlier,
     answer: &Answer,
 ) -> Result<Stored, Problem> {
+    let (session, user) = (question.session, question.user);
     let tx = postgres::begin().await?;
-    let mut ids = ids(sources);
+    let mut ids = ids(question.sources);
     if answer.engine != llm::LOCAL_ENGINE {
-        let more = earlier.iter().filter(|id| !ids.contains(id));
+        let more = earlier.documents.iter().filter(|id| !ids.contains(id));
         let more: Vec<&String> = more.collect();
         ids.extend(more);
     }
     still_there(&tx, session, user, &ids).await?;
+    let message_id = Uuid::new_v4().to_string();
     let message = Message {
+        id: &message_id,
         role: "assistant",
         content: &answer.text,
         answer: Some(answer),
+        turn: Some(earlier.ordinal),
         sources: &ids,
     };
-    let message_id = insert(&tx, session, user, &message).await?;
+    insert(&tx, session, user, &message).await?;
     let timestamp = timestamp::now();
     let body = json!({
         "session_id": session,
@@ -146,6 +181,7 @@ pub(super) async fn answered(
         "citations": answer.citations,
         "finish": answer.finish,
         "grounded": answer.grounded,
+        "omitted": answer.omitted,
         "partial": answer.partial(),
     });
     let response = claim.answer_in(&tx, StatusCode::OK, None, &body).await?;
@@ -195,28 +231,31 @@ async fn hold(tx: &Transaction, documents: &[&String]) -> Result<(), Problem> {
 }
 
 struct Message<'a> {
+    id: &'a str,
     role: &'static str,
     content: &'a str,
     answer: Option<&'a Answer>,
+    /// An answer's: its question's ordinal.
+    turn: Option<i64>,
     /// Documents that were asked, or that the answer may have its words from.
     sources: &'a [&'a String],
 }
 
-/// Answers the message's id.
+/// Answers the message's ordinal. What is there already is left as it is, and not published again.
 async fn insert(
     tx: &Transaction,
     session: &str,
     user: &User,
     message: &Message<'_>,
-) -> Result<String, Problem> {
-    let id = Uuid::new_v4().to_string();
+) -> Result<i64, Problem> {
     let answer = message.answer;
-    postgres::execute_in(
+    let stored = postgres::fetch_in(
         tx,
         "insert into chat_messages (message_id, session_id, role, content, engine, citations, sources, partial, \
-         finish, grounded) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         finish, grounded, omitted, turn) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+         on conflict (message_id) do nothing returning ordinal",
         params![
-            &id,
+            message.id,
             session,
             message.role,
             message.content,
@@ -225,30 +264,43 @@ async fn insert(
             json!(message.sources),
             answer.is_some_and(Answer::partial),
             answer.map(|answer| answer.finish),
-            answer.and_then(|answer| answer.grounded)
+            answer.and_then(|answer| answer.grounded),
+            u32::try_from(answer.map_or(0, |answer| answer.omitted)).unwrap_or(u32::MAX),
+            message.turn
         ],
-    )
-    .await?;
-    publish(tx, session, user, &id, message).await?;
-    Ok(id)
+    );
+    if let Some(row) = stored.await?.into_iter().next() {
+        publish(tx, session, user, message).await?;
+        return Ok(row.int(0));
+    }
+    let there = postgres::fetch_in(
+        tx,
+        "select ordinal from chat_messages where message_id = $1 and session_id = $2",
+        params![message.id, session],
+    );
+    // With that id in another session, it is another request's.
+    let there = there.await?.into_iter().next();
+    there.map(|row| row.int(0)).ok_or_else(missing)
 }
 
+/// Without the words of an answer from documents: they could not be had back when those are deleted.
 async fn publish(
     tx: &Transaction,
     session: &str,
     user: &User,
-    id: &str,
     message: &Message<'_>,
 ) -> Result<(), Problem> {
-    let payload: Value = json!({
+    let mut payload: Value = json!({
         "schema_version": 1,
-        "message_id": id,
+        "message_id": message.id,
         "session_id": session,
         "tenant": user.tenant,
         "user_id": user.id,
         "role": message.role,
-        "content": message.content,
         "timestamp": timestamp::now(),
     });
+    if message.answer.is_none() || message.sources.is_empty() {
+        payload["content"] = json!(message.content);
+    }
     events::publish_in(tx, "chat.message", session, &payload).await
 }

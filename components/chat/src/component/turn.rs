@@ -13,16 +13,18 @@ use serde_json::json;
 
 use super::answer::{self, Answer};
 use super::listener::Listener;
-use super::store::{self, Stored};
+use super::store::{self, Question, Stored};
 use crate::request::Request;
 
-const ROUTE: &str = "/chat";
+pub(super) const ROUTE: &str = "/chat";
 
 /// A question, whose it is, and where it belongs.
 pub(super) struct Turn {
     pub(super) request: Request,
     pub(super) user: User,
     pub(super) session: String,
+    /// The question's, the same where a request is repeated.
+    pub(super) message_id: String,
     /// Whether the client reads the answer while it is written.
     pub(super) streamed: bool,
 }
@@ -74,7 +76,13 @@ impl Turn {
         // Before the session is touched: a question about somebody else's document leaves no trace.
         let asked = answer::find(&self.request, &self.user).await?;
         let message = &self.request.message;
-        let earlier = store::ask(&self.session, &self.user, message, &asked.sources).await?;
+        let question = Question {
+            id: &self.message_id,
+            session: &self.session,
+            user: &self.user,
+            sources: &asked.sources,
+        };
+        let earlier = store::ask(&question, message).await?;
         let mut listener = Listener::none();
         if self.streamed
             && let Some(sender) = first.take()
@@ -88,14 +96,7 @@ impl Turn {
             .say("session", &json!({ "session_id": self.session }))
             .await;
         let answer = answer::answer(&asked, &earlier.said, &mut listener).await;
-        let stored = store::answered(
-            claim,
-            &self.session,
-            &self.user,
-            &asked.sources,
-            &earlier.documents,
-            &answer,
-        );
+        let stored = store::answered(claim, &question, &earlier, &answer);
         match stored.await {
             Ok(stored) => {
                 close(&mut listener, &answer, &stored).await;
@@ -122,6 +123,7 @@ async fn close(listener: &mut Listener, answer: &Answer, stored: &Stored) {
         "engine": answer.engine,
         "finish": answer.finish,
         "grounded": answer.grounded,
+        "omitted": answer.omitted,
         "timestamp": stored.timestamp,
     });
     listener.say("done", &done).await;
