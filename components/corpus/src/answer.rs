@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use crate::comparison;
 use crate::definitions::defined;
 use crate::document::{Passage, count};
 use crate::forms::shares_part;
@@ -160,7 +161,7 @@ pub fn answer_among(question: &str, index: &Index, found: &[Shown]) -> Option<Ve
     if overview::wants(question) {
         return overview::central(found, index);
     }
-    if let Some(quotes) = compared(question, index, found) {
+    if let Some(quotes) = comparison::compared(question, index, found) {
         return Some(quotes);
     }
     let mut best: Vec<Quote> = ranked(question, found, index);
@@ -172,66 +173,6 @@ pub fn answer_among(question: &str, index: &Index, found: &[Shown]) -> Option<Ve
     best.truncate(SENTENCES);
     best.sort_by_key(|quote| (quote.document, quote.start));
     Some(best)
-}
-
-/// Where the question compares two things and the documents speak of both.
-fn compared(question: &str, index: &Index, found: &[Shown]) -> Option<Vec<Quote>> {
-    let (one, other) = sides(question)?;
-    let best = |side: &str| ranked(side, found, index).into_iter().next();
-    let (one, other) = (best(&one)?, best(&other)?);
-    let mut quotes = vec![one];
-    if quotes
-        .iter()
-        .all(|quote| (quote.document, quote.start) != (other.document, other.start))
-    {
-        quotes.push(other);
-    }
-    quotes.sort_by_key(|quote| (quote.document, quote.start));
-    Some(quotes)
-}
-
-/// What stands before the sides of a comparison, and between them.
-const COMPARISONS: &[(&str, &[&str])] = &[
-    ("between ", &[" and "]),
-    ("compare ", &[" and ", " with ", " to "]),
-    ("zwischen ", &[" und "]),
-    ("vergleiche ", &[" und ", " mit "]),
-    ("entre ", &[" et ", " y ", " e "]),
-    ("does ", &[" differ from "]),
-    ("do ", &[" differ from "]),
-    ("is ", &[" different from "]),
-    ("", &[" versus ", " vs. ", " vs "]),
-];
-
-/// The two things that a question compares; none where one is an operator, which stands in few sentences.
-fn sides(question: &str) -> Option<(String, String)> {
-    let folded = fold(question);
-    let compares = [
-        "differ",
-        "compar",
-        "unterschied",
-        "vergleich",
-        "différence",
-        "diferencia",
-        " vs",
-        "versus",
-    ];
-    if !compares.iter().any(|word| folded.contains(word)) {
-        return None;
-    }
-    let split = |(before, betweens): &(&str, &[&str])| {
-        let (_, rest) = folded.split_once(before)?;
-        let (one, other) = betweens
-            .iter()
-            .find_map(|between| rest.split_once(between))?;
-        Some((
-            one.to_owned(),
-            other.trim_end_matches(['?', '.', '!', ' ']).to_owned(),
-        ))
-    };
-    let (one, other) = COMPARISONS.iter().find_map(split)?;
-    let is_plain = |side: &str| side.split_whitespace().all(|word| symbol(word).is_none());
-    (is_plain(&one) && is_plain(&other)).then_some((one, other))
 }
 
 impl Wanted {
@@ -305,7 +246,7 @@ fn asks_in_cjk(token: &str) -> bool {
 }
 
 /// A run of operator characters that stands alone.
-fn symbol(word: &str) -> Option<String> {
+pub(crate) fn symbol(word: &str) -> Option<String> {
     let bare = word.trim_matches(|c: char| "?.,;!\"'`’‘“”()".contains(c));
     let fits = bare.len() >= 2 && bare.chars().all(is_operator) && bare != "--";
     fits.then(|| bare.to_owned())
@@ -324,7 +265,7 @@ fn has_symbol(sentence: &str, symbol: &str) -> bool {
 }
 
 /// The sentences that speak of the question, best first.
-fn ranked(question: &str, found: &[Shown], index: &Index) -> Vec<Quote> {
+pub(crate) fn ranked(question: &str, found: &[Shown], index: &Index) -> Vec<Quote> {
     let mut wanted: HashMap<usize, Wanted> = HashMap::new();
     let (mut all, mut seen) = (Vec::new(), HashSet::new());
     for (rank, shown) in found.iter().enumerate() {
@@ -462,26 +403,6 @@ mod tests {
                 "{question}: {quotes:?}"
             );
         }
-    }
-
-    #[test]
-    fn a_comparison_has_the_best_sentence_of_each_side() {
-        for question in [
-            "What's the difference between mitosis and meiosis?",
-            "Compare mitosis with meiosis.",
-            "mitosis vs meiosis",
-            "How does mitosis differ from meiosis?",
-        ] {
-            let quotes = answer(question, &document().passages()).unwrap_or_default();
-            let said = |start: &str| quotes.iter().any(|quote| quote.text.starts_with(start));
-            assert!(
-                said("Mitosis is a kind") && said("Meiosis is another"),
-                "{question}: {quotes:?}"
-            );
-        }
-        let unknown = "What is the difference between mitosis and quantum chromodynamics?";
-        assert!(sides(unknown).is_some());
-        assert_eq!(sides("How do cells differ?"), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod answer;
 mod claim;
+mod comparison;
 pub mod definitions;
 pub mod denial;
 pub mod document;
