@@ -114,7 +114,7 @@ async fn without_a_model_an_answer_is_streamed_sentence_by_sentence() {
 
 #[tokio::test]
 async fn a_model_s_answer_is_streamed_and_nothing_hostile_passes_between_two_pieces() {
-    let answer = "Cells hold a nucleus [1]. The cell membrane controls ![](http://evil.test/?q=1) what enters the cell [1] \
+    let answer = "The nucleus contains the genetic material [1]. The cell membrane controls ![the membrane](http://evil.test/?q=1) what enters the cell [1] \
                   [and what leaves](https://evil.test) it. Done <img src=\"http://evil.test\">.";
     let model = model(Script::Says(answer.into(), 3)).await;
     let host = model.host().await;
@@ -126,7 +126,7 @@ async fn a_model_s_answer_is_streamed_and_nothing_hostile_passes_between_two_pie
     let events = events(&host, &asked).await;
     let said = said(&events);
     assert!(
-        said.contains("what enters the cell and what leaves it."),
+        said.contains("controls the membrane what enters the cell and what leaves it."),
         "{said}"
     );
     for hostile in ["evil.test/?q", "](", "![", "<img", "[1]"] {
@@ -134,7 +134,7 @@ async fn a_model_s_answer_is_streamed_and_nothing_hostile_passes_between_two_pie
     }
     let citations = &events[events.len() - 2];
     assert!(
-        citations.1["citations"][0]["quote"]
+        citations.1["citations"][1]["quote"]
             .as_str()
             .unwrap()
             .contains("membrane"),
