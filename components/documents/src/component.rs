@@ -2,6 +2,7 @@
 
 mod edit;
 mod etag;
+mod file;
 mod form;
 mod http;
 mod leftover;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::read::{Reason, Unreadable, read};
 use crate::samples::{docx_of, package, pdf};
-use crate::sniff::{Sniffer, Unsupported};
+use crate::sniff::{Kind, Sniffer, Unsupported};
 use corpus::samples::BIOLOGY;
 
 /// Unoptimised, on a machine that others use too.
@@ -248,11 +248,38 @@ fn text_comes_out_in_the_order_it_is_read_in() {
     let hebrew = "שלום עולם";
     let drawn: String = hebrew.chars().rev().collect();
     assert_eq!(text(&pdf::composite(&drawn, Some)), hebrew);
-    // Turned by 180 or 270 degrees, lines come last first: the reader takes every baseline for a
-    // horizontal one.
-    for degrees in [0, 90] {
-        let turned = text(&pdf::rotated("The first line.\nThe second line.", degrees));
-        let flat = turned.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(flat, "The first line. The second line.", "{degrees}");
+}
+
+#[test]
+fn pages_that_are_turned_are_read_as_they_are_shown() {
+    let flat = |file: &[u8]| {
+        let text = read(Kind::Pdf, file, None).unwrap().document.text();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let lines = "The first line.\nThe second line.\nA third one, which is longer.";
+    for degrees in [0, 90, 180, 270] {
+        for entries in [format!("/Rotate {degrees}"), String::new()] {
+            assert_eq!(
+                flat(&pdf::turned(lines, degrees, &entries)),
+                "The first line. The second line. A third one, which is longer.",
+                "{degrees} {entries}"
+            );
+        }
+    }
+}
+
+#[test]
+fn columns_of_a_turned_page_are_read_one_after_the_other() {
+    let column = |name: &str| {
+        let lines = (1..20).map(|at| format!("The {name} column has its line {at} here"));
+        lines.collect::<Vec<_>>()
+    };
+    let (left, right) = (column("left"), column("right"));
+    let whole = [left.join(" "), right.join(" ")].join(" ");
+    for degrees in [0, 90, 180, 270] {
+        let text = read(Kind::Pdf, &pdf::columns(&left, &right, degrees), None);
+        let text = text.unwrap().document.text();
+        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(flat, whole, "{degrees}");
     }
 }

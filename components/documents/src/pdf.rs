@@ -1,12 +1,15 @@
 //! PDF: text by page, and which pages have to be looked at for theirs.
 
+pub mod slim;
+mod turn;
+
 use std::ops::ControlFlow;
 
 use unpdf::model::{Block, Page};
 use unpdf::parser::{PageStreamOptions, ParseEvent, ParseOptions, PdfParser};
 use unpdf::render::PageSelection;
 
-use crate::read::{Collector, MAX_PAGES, Reading, Reason, Unreadable};
+use crate::read::{Collector, MAX_PAGES, Reading, Reason, Unreadable, clean};
 
 /// Pages between two times that a reader is asked to go on, and looks whether it is still wanted.
 const STRETCH: u32 = 20;
@@ -27,6 +30,7 @@ pub struct Pdf {
     headings: Vec<String>,
     done: u32,
     pages: u32,
+    turned: Vec<u32>,
 }
 
 impl Pdf {
@@ -50,7 +54,19 @@ impl Pdf {
             headings: Vec::new(),
             done: 0,
             pages,
+            turned: Vec::new(),
         })
+    }
+
+    /// Whether every page that the file speaks of was found.
+    pub fn is_whole(&self) -> bool {
+        let mut options = self.options.clone();
+        options.pages = PageSelection::Range(1..=1);
+        options.extract_text = false;
+        let found = self
+            .parser
+            .for_each_page(options, |_| ControlFlow::Continue(()));
+        found.is_ok_and(|found| !found.pages_incomplete && found.skipped_object_count == 0)
     }
 
     /// Pages that were read, and pages to read.
@@ -65,9 +81,14 @@ impl Pdf {
         let mut options = self.options.clone();
         options.pages = PageSelection::Range(self.done + 1..=to);
         let (collector, headings) = (&mut self.collector, &mut self.headings);
+        let turned = &mut self.turned;
         let outcome = self.parser.for_each_page(options, |event| match event {
             ParseEvent::PageParsed(page) => {
-                headings_of(&page, headings);
+                if is_turned(&page) {
+                    turned.push(page.number);
+                } else {
+                    headings_of(&page, headings);
+                }
                 take(&page, collector)
             }
             // Best effort: one bad page never fails a document.
@@ -83,12 +104,12 @@ impl Pdf {
         Ok(self.done < self.pages && !self.collector.is_full())
     }
 
-    /// What was read.
-    pub fn into_reading(self) -> Reading {
+    /// What was read, and the pages that [`turn`] has to read once more.
+    pub fn into_reading(self) -> (Reading, Vec<u32>) {
         let mut reading = self.collector.into_reading();
         reading.page_count = Some(self.pages);
         reading.headings = self.headings;
-        reading
+        (reading, self.turned)
     }
 }
 
@@ -96,7 +117,34 @@ impl Pdf {
 pub fn read(bytes: &[u8], password: Option<&str>) -> Result<Reading, Unreadable> {
     let mut pdf = Pdf::open(bytes, password)?;
     while pdf.read_some()? {}
-    Ok(pdf.into_reading())
+    let (mut reading, turned) = pdf.into_reading();
+    turn(&mut reading, bytes, password, &turned);
+    Ok(reading)
+}
+
+/// Puts the lines of pages in order whose text does not run from left to right. The file is opened a second
+/// time, so that only who has such pages pays for them; best effort.
+pub fn turn(reading: &mut Reading, bytes: &[u8], password: Option<&str>, pages: &[u32]) {
+    if pages.is_empty() {
+        return;
+    }
+    for (number, text) in turn::read(bytes, password, pages).unwrap_or_default() {
+        let mut pages = reading.document.pages.iter_mut();
+        let page = pages.find(|page| page.number == number);
+        // The same words in another order: what is much longer or shorter is none.
+        if let Some(page) = page
+            && text.len() <= 2 * page.text.len()
+            && 2 * text.len() >= page.text.len()
+        {
+            page.text = clean(&text).collect();
+        }
+    }
+}
+
+/// Whether most of the page's text runs up, down or upside down.
+fn is_turned(page: &Page) -> bool {
+    let shown = page.text_op_count.saturating_sub(page.blank_text_runs);
+    page.rotated_text_runs > 0 && page.rotated_text_runs.saturating_mul(2) >= shown
 }
 
 fn take(page: &Page, collector: &mut Collector) -> ControlFlow<()> {

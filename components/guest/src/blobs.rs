@@ -68,25 +68,48 @@ pub async fn read_shared(owner: &str, key: &str, limit: u64) -> Result<Vec<u8>, 
     collect(stat, data, ended, limit).await
 }
 
+/// A blob of at most `limit` bytes, piece by piece; what was taken counts only if this is `Ok`.
+pub async fn each(key: &str, limit: u64, take: impl FnMut(&[u8])) -> Result<(), Error> {
+    let (stat, data, ended) = wit::get(key.to_owned(), 0, None).await?;
+    pass(stat, data, ended, limit, take).await
+}
+
 async fn collect(
+    stat: wit::Stat,
+    data: StreamReader<u8>,
+    ended: FutureReader<Result<(), Error>>,
+    limit: u64,
+) -> Result<Vec<u8>, Error> {
+    let size = stat.size.min(limit);
+    let mut all = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+    pass(stat, data, ended, limit, |piece| {
+        all.extend_from_slice(piece);
+    })
+    .await?;
+    Ok(all)
+}
+
+async fn pass(
     stat: wit::Stat,
     mut data: StreamReader<u8>,
     ended: FutureReader<Result<(), Error>>,
     limit: u64,
-) -> Result<Vec<u8>, Error> {
+    mut take: impl FnMut(&[u8]),
+) -> Result<(), Error> {
     if stat.size > limit {
         return Err(Error::TooLarge(limit));
     }
-    let mut all = Vec::with_capacity(usize::try_from(stat.size).unwrap_or_default());
+    let mut buffer = Vec::with_capacity(CHUNK);
     loop {
-        let (status, chunk) = data.read(Vec::with_capacity(CHUNK)).await;
-        all.extend_from_slice(&chunk);
+        let (status, mut piece) = data.read(buffer).await;
+        take(&piece);
         if !matches!(status, StreamResult::Complete(_)) {
             break;
         }
+        piece.clear();
+        buffer = piece;
     }
-    ended.await?;
-    Ok(all)
+    ended.await
 }
 
 /// Replaces what `to` held.

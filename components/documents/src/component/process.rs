@@ -13,16 +13,12 @@ use serde_json::{Value, json};
 use super::look::{self, Looked};
 use super::run::{self, Ended, Run, Stage};
 use super::store::{self, FIRST_RUN, Uploaded};
-use super::{leftover, remove, secret, turn};
+use super::{file, leftover, remove, turn};
 use crate::notes;
 use crate::ocr::{self, OcrPage, Warning};
-use crate::pdf::Pdf;
 use crate::piece::{Piece, language, pieces};
-use crate::read::{self, Reading, Unreadable};
-use crate::sniff::Kind;
+use crate::read::{Reading, Unreadable};
 
-/// Of a file that is read into the sandbox, in bytes.
-const MAX_FILE: u64 = 100 << 20;
 /// Of what is kept of a run, in bytes.
 const MAX_WORK: u64 = 64 << 20;
 /// Pieces of a text that are stored in one statement.
@@ -39,13 +35,13 @@ struct Notes {
 
 /// What a run has so far.
 #[derive(Serialize, Deserialize)]
-struct Work {
+pub(super) struct Work {
     reading: Reading,
     ocr: Vec<OcrPage>,
 }
 
 /// How a step of a run ends.
-enum Step {
+pub(super) enum Step {
     Wait(u64),
     Read(Work),
     Failed(Unreadable),
@@ -103,7 +99,7 @@ async fn step(event: &Event, run: &Run) -> Result<Step, Problem> {
     let is_kept = kept.is_some();
     let mut work = match kept {
         Some(work) => work,
-        None => match read(run).await? {
+        None => match file::read(run).await? {
             Ok(reading) => Work {
                 ocr: ocr::pending(&reading),
                 reading,
@@ -126,55 +122,6 @@ fn after(failure: Failure) -> Unreadable {
     match failure {
         Failure::Trap => Unreadable::Corrupt("reading it failed".into()),
         Failure::Cpu | Failure::Deadline | Failure::Memory => Unreadable::TooComplex,
-    }
-}
-
-/// What the file says, or how the step ends without it.
-async fn read(run: &Run) -> Result<Result<Reading, Step>, Problem> {
-    if !turn::take(run).await? {
-        let is_on = run.is_alive().await?;
-        return Ok(Err(if is_on {
-            Step::Wait(turn::PAUSE)
-        } else {
-            Step::Over
-        }));
-    }
-    if !run.at(Stage::Reading, 0, 0).await? {
-        return Ok(Err(Step::Over));
-    }
-    let bytes = match blobs::read(&run.s3_key, MAX_FILE).await {
-        Ok(bytes) => bytes,
-        Err(blobs::Error::Corrupt) => {
-            let why = "the stored file is not what was uploaded";
-            return Ok(Err(Step::Failed(Unreadable::Corrupt(why.into()))));
-        }
-        Err(blobs::Error::NotFound) => {
-            let why = "the stored file is gone";
-            return Ok(Err(Step::Failed(Unreadable::Corrupt(why.into()))));
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let password = secret::recall(&run.id, run.number, run.sealed_password.as_deref()).await?;
-    if run.kind != Kind::Pdf {
-        return Ok(read::read(run.kind, &bytes, password.as_deref()).map_err(Step::Failed));
-    }
-    let mut pdf = match Pdf::open(&bytes, password.as_deref()) {
-        Ok(pdf) => pdf,
-        Err(why) => return Ok(Err(Step::Failed(why))),
-    };
-    // The reader has its own copy of it.
-    drop(bytes);
-    loop {
-        match pdf.read_some() {
-            Ok(true) => {
-                let (done, total) = pdf.progress();
-                if !run.at(Stage::Reading, done, total).await? {
-                    return Ok(Err(Step::Over));
-                }
-            }
-            Ok(false) => return Ok(Ok(pdf.into_reading())),
-            Err(why) => return Ok(Err(Step::Failed(why))),
-        }
     }
 }
 

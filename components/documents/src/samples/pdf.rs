@@ -89,19 +89,78 @@ pub fn text(texts: &[&str]) -> Vec<u8> {
     file(&pages(&contents, HELVETICA, "", &[]), "")
 }
 
-/// The same, each page turned by so many degrees and written so that it reads upright.
+/// A page a picture, each with this text beside it.
+pub fn illustrated(text: &str, pictures: &[Vec<u8>]) -> Vec<u8> {
+    let kids: String = (0..pictures.len())
+        .map(|at| format!("{} 0 R ", 4 + 3 * at))
+        .collect();
+    let tree = format!(
+        "<< /Type /Pages /Kids [{kids}] /Count {} >>",
+        pictures.len()
+    );
+    let mut objects = vec![
+        b"<< /Type /Catalog /Pages 2 0 R >>".to_vec(),
+        tree.into_bytes(),
+        HELVETICA.into(),
+    ];
+    for (at, picture) in pictures.iter().enumerate() {
+        let (content, image) = (5 + 3 * at, 6 + 3 * at);
+        let page = format!(
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents {content} 0 R \
+             /Resources << /Font << /F1 3 0 R >> /XObject << /X1 {image} 0 R >> >> >>"
+        );
+        let shown = [&b"q 500 0 0 60 40 20 cm /X1 Do Q\n"[..], &shown(text)].concat();
+        let entries = format!(
+            "/Type /XObject /Subtype /Image /Width {} /Height 1 /ColorSpace /DeviceGray /BitsPerComponent 8",
+            picture.len()
+        );
+        objects.push(page.into_bytes());
+        objects.push(stream("/Filter /FlateDecode", &deflated(&shown)));
+        objects.push(stream(&entries, picture));
+    }
+    file(&objects, "")
+}
+
+/// A page turned by so many degrees, with text that is written so that it reads upright.
 pub fn rotated(text: &str, degrees: u32) -> Vec<u8> {
+    turned(text, degrees, &format!("/Rotate {degrees}"))
+}
+
+/// A page whose text is written for one that is turned by so many degrees, with these entries.
+pub fn turned(text: &str, degrees: u32, entries: &str) -> Vec<u8> {
     let matrix = match degrees {
         90 => "0 1 -1 0 100 60 Tm",
         180 => "-1 0 0 -1 500 100 Tm",
         270 => "0 -1 1 0 500 780 Tm",
         _ => "1 0 0 1 60 780 Tm",
     };
-    let lines: String = text
-        .lines()
-        .map(|line| format!("({line}) Tj 0 -14 Td\n"))
-        .collect();
+    let lines = shown_lines(text.lines());
     let content = format!("BT /F1 11 Tf {matrix}\n{lines}ET");
+    file(
+        &pages(&[stream("", content.as_bytes())], HELVETICA, entries, &[]),
+        "",
+    )
+}
+
+fn shown_lines<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    lines
+        .map(|line| format!("({line}) Tj 0 -14 Td\n"))
+        .collect()
+}
+
+/// Two columns on a page whose content is turned as a whole, and shown upright.
+pub fn columns(left: &[String], right: &[String], degrees: u32) -> Vec<u8> {
+    let matrix = match degrees {
+        90 => "0 1 -1 0 595 0 cm",
+        180 => "-1 0 0 -1 595 842 cm",
+        270 => "0 -1 1 0 0 842 cm",
+        _ => "1 0 0 1 0 0 cm",
+    };
+    let column = |x: u32, lines: &[String]| {
+        let lines = shown_lines(lines.iter().map(String::as_str));
+        format!("BT /F1 10 Tf {x} 500 Td\n{lines}ET\n")
+    };
+    let content = format!("{matrix}\n{}{}", column(60, left), column(330, right));
     let entries = format!("/Rotate {degrees}");
     file(
         &pages(&[stream("", content.as_bytes())], HELVETICA, &entries, &[]),
