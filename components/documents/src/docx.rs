@@ -4,6 +4,7 @@
 //! asked for: templates, `altChunk`s, macros and linked images are not looked at.
 
 mod body;
+mod envelope;
 mod list;
 mod package;
 mod style;
@@ -21,8 +22,17 @@ use crate::read::{Reading, Unreadable};
 /// What begins a footnote's or an endnote's place in [`Notes`].
 const NOTES: [(&str, &str); 2] = [("footnotes.xml", "footnote"), ("endnotes.xml", "endnote")];
 
-/// Reads a whole file. The text is one page: Word's pages exist only where it has drawn them.
-pub fn read(bytes: &[u8]) -> Result<Reading, Unreadable> {
+/// Reads a whole file; one with a password wants it. The text is one page: Word's pages exist only where it
+/// has drawn them.
+pub fn read(bytes: &[u8], password: Option<&str>) -> Result<Reading, Unreadable> {
+    if envelope::is_one(bytes) {
+        read_package(&envelope::open(bytes, password)?)
+    } else {
+        read_package(bytes)
+    }
+}
+
+fn read_package(bytes: &[u8]) -> Result<Reading, Unreadable> {
     let mut package = Package::open(bytes)?;
     let main = main_part(&mut package)?;
     let folder = main.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -97,16 +107,16 @@ mod tests {
     use crate::samples::{docx, docx_parts};
 
     fn text(body: &str) -> String {
-        read(&docx(body)).unwrap().document.text()
+        read(&docx(body), None).unwrap().document.text()
     }
 
     #[test]
     fn paragraphs_and_headings_are_blocks() {
-        let reading = read(&docx(
+        let file = docx(
             "<w:p><w:pPr><w:pStyle w:val=\"Heading1\"/></w:pPr><w:r><w:t>the cell</w:t></w:r></w:p>\
              <w:p><w:r><w:t>A cell is </w:t></w:r><w:r><w:t xml:space=\"preserve\">small &amp; r&#xE4;re.</w:t></w:r></w:p>",
-        ))
-        .unwrap();
+        );
+        let reading = read(&file, None).unwrap();
         assert_eq!(
             reading.document.text(),
             "the cell\n\nA cell is small & räre."
@@ -149,7 +159,7 @@ mod tests {
                      <w:t>See Darwin.</w:t></w:r></w:p></w:footnote></w:footnotes>";
         let body = "<w:p><w:r><w:t>Species change</w:t></w:r><w:r><w:footnoteReference w:id=\"2\"/></w:r></w:p>";
         let file = docx_parts(&[("word/footnotes.xml", notes)], body);
-        let text = read(&file).unwrap().document.text();
+        let text = read(&file, None).unwrap().document.text();
         assert_eq!(text, "Species change[1]\n\n[1] See Darwin.");
     }
 
@@ -173,9 +183,9 @@ mod tests {
     fn what_is_no_word_document_says_so() {
         let bomb = "<!DOCTYPE a [<!ENTITY b \"c\">]><w:document xmlns:w=\"w\"/>";
         let file = docx_parts(&[("word/document.xml", bomb)], "");
-        assert_eq!(read(&file).unwrap_err().code(), "CORRUPT_DOCUMENT");
+        assert_eq!(read(&file, None).unwrap_err().code(), "CORRUPT_DOCUMENT");
         for bad in [&b"PK\x03\x04"[..], b"PK\x05\x06", b""] {
-            assert_eq!(read(bad).unwrap_err().code(), "CORRUPT_DOCUMENT");
+            assert_eq!(read(bad, None).unwrap_err().code(), "CORRUPT_DOCUMENT");
         }
     }
 }

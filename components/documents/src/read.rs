@@ -92,11 +92,11 @@ impl Unreadable {
     }
 }
 
-/// Reads a whole file. A PDF is opened without a password first.
+/// Reads a whole file. A PDF is opened without a password first; a Word document's envelope has to have one.
 pub fn read(kind: Kind, bytes: &[u8], password: Option<&str>) -> Result<Reading, Unreadable> {
     match kind {
         Kind::Pdf => pdf::read(bytes, password),
-        Kind::Docx => docx::read(bytes),
+        Kind::Docx => docx::read(bytes, password),
         Kind::Text => Ok(text(bytes)),
     }
 }

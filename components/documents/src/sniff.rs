@@ -39,7 +39,7 @@ impl Kind {
 pub enum Unsupported {
     /// No byte at all.
     Empty,
-    /// An Office document in an encrypted envelope, which has nothing to be read by.
+    /// An Office document in an encrypted envelope: a [`Kind::Docx`] for whoever gives its password.
     Encrypted,
     /// Something else, with its usual name where it has one.
     Other(&'static str),
@@ -80,7 +80,7 @@ enum What {
     Known(Kind),
     /// Text in which a NUL is none of a character.
     ByteText,
-    /// Not read in any case; it remains to say why.
+    /// An envelope of an encrypted document, or what is not read in any case; it remains to say which.
     Ole,
 }
 

@@ -39,6 +39,8 @@ pub(super) struct StoredFile {
     pub(super) size: u64,
     /// SHA-256 of the bytes; only where somebody wants to know.
     pub(super) digest: Vec<u8>,
+    /// Whether nothing of it can be read without its password.
+    is_locked: bool,
 }
 
 /// A file that is not taken.
@@ -62,7 +64,10 @@ impl Form {
     /// Reads a form; what was stored of one that cannot be read is removed.
     pub(super) async fn read(form: Multipart, wanted: Wanted) -> Result<Self, Problem> {
         let mut read = Self::default();
-        let whole = read.fields(form, wanted).await;
+        let mut whole = read.fields(form, wanted).await;
+        if whole.is_ok() && read.password.is_none() {
+            whole = read.refuse_locked().await;
+        }
         if let Err(problem) = whole {
             read.remove().await;
             return Err(problem);
@@ -75,6 +80,19 @@ impl Form {
         for file in self.files.iter().flatten() {
             let _ = blobs::delete(&staged(&file.id)).await;
         }
+    }
+
+    /// The password may be the form's last field.
+    async fn refuse_locked(&mut self) -> Result<(), Problem> {
+        for file in &mut self.files {
+            if let Ok(locked) = file
+                && locked.is_locked
+            {
+                blobs::delete(&staged(&locked.id)).await?;
+                *file = Err(refused(locked.name.clone(), Unsupported::Encrypted));
+            }
+        }
+        Ok(())
     }
 
     async fn fields(&mut self, mut form: Multipart, wanted: Wanted) -> Result<(), Problem> {
@@ -156,21 +174,25 @@ async fn store(
         }
         Err(problem) => return Err(problem),
     };
-    match sniffer.verdict() {
-        Ok(kind) => Ok(Ok(StoredFile {
-            id,
-            name,
-            kind,
-            size,
-            digest: digest
-                .map(|digest| digest.finalize().to_vec())
-                .unwrap_or_default(),
-        })),
+    let (kind, is_locked) = match sniffer.verdict() {
+        Ok(kind) => (kind, false),
+        // What is in the envelope can only be told by who opens it.
+        Err(Unsupported::Encrypted) => (Kind::Docx, true),
         Err(why) => {
             let _ = blobs::delete(&staged(&id)).await;
-            Ok(Err(refused(name, why)))
+            return Ok(Err(refused(name, why)));
         }
-    }
+    };
+    Ok(Ok(StoredFile {
+        id,
+        name,
+        kind,
+        size,
+        digest: digest
+            .map(|digest| digest.finalize().to_vec())
+            .unwrap_or_default(),
+        is_locked,
+    }))
 }
 
 fn refused(name: String, why: Unsupported) -> Refused {
@@ -178,7 +200,7 @@ fn refused(name: String, why: Unsupported) -> Refused {
         Unsupported::Empty => Problem::unprocessable("EMPTY_DOCUMENT", "the file is empty"),
         Unsupported::Encrypted => Problem::unprocessable(
             "ENCRYPTED_DOCUMENT",
-            "the Office document is protected by a password: save it without one",
+            "the document is protected by a password: give it as `password`",
         ),
         Unsupported::Other(what) => Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,

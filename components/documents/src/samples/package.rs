@@ -135,3 +135,13 @@ pub fn encrypted_office() -> Vec<u8> {
     file.extend([0; 1_000]);
     file
 }
+
+/// A Word document under the password `pässword`, by each kind of encryption, as other programs write it:
+/// msoffcrypto-tool and officecrypto-tool.
+pub fn locked() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+    let files: [(&str, &[u8]); 2] = [
+        ("agile", include_bytes!("locked-agile.docx")),
+        ("standard", include_bytes!("locked-standard.docx")),
+    ];
+    files.into_iter().map(|(name, file)| (name, file.to_vec()))
+}
