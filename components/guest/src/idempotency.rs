@@ -15,6 +15,8 @@ use crate::Problem;
 const HEADER: &str = "idempotency-key";
 /// Says that the answer is an earlier one.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// Between two tries of a client whose first request is still being answered, in seconds.
+const PAUSE: u32 = 5;
 /// As the table holds it.
 const MAX_KEY: usize = 255;
 
@@ -60,6 +62,8 @@ pub struct Earlier {
     pub location: Option<String>,
     /// What was answered.
     pub body: Value,
+    /// While the first is at work: until somebody else could take over, in seconds, unless it goes on.
+    pub lease: u32,
 }
 
 impl Earlier {
@@ -70,7 +74,7 @@ impl Earlier {
             return Err(Problem::unprocessable("IDEMPOTENCY_KEY_REUSED", why));
         }
         let Some(status) = self.status else {
-            return Err(in_use());
+            return Err(in_use(self.lease));
         };
         let mut response = respond(status, self.location.as_deref(), &self.body);
         let yes = HeaderValue::from_static("true");
@@ -79,9 +83,10 @@ impl Earlier {
     }
 }
 
-fn in_use() -> Problem {
+/// The first is asked after again when it may be done, and no later than its lease ends.
+fn in_use(lease: u32) -> Problem {
     let why = "a request with this `Idempotency-Key` is being answered";
-    Problem::conflict("IDEMPOTENCY_KEY_IN_USE", why).retry_after(1)
+    Problem::conflict("IDEMPOTENCY_KEY_IN_USE", why).retry_after(lease.clamp(1, PAUSE))
 }
 
 /// A JSON answer, with where the thing is that was made.
@@ -98,18 +103,25 @@ pub use claim::{Claim, once};
 
 #[cfg(target_family = "wasm")]
 mod claim {
+    use std::convert::Infallible;
+    use std::pin::pin;
+
     use axum::response::Response;
+    use futures::future::{Either, select};
     use http::StatusCode;
     use serde_json::Value;
     use uuid::Uuid;
+    use wasip3::clocks::monotonic_clock::wait_for;
 
-    use super::{Earlier, Key, in_use, respond};
+    use super::{Earlier, Key, PAUSE, in_use, respond};
     use crate::identity::User;
     use crate::postgres::{self, Row, Transaction};
     use crate::{Problem, params};
 
-    /// Whoever has not answered by then has died: longer than any request may take.
-    const LEASE_SECONDS: u32 = 200;
+    /// Whoever has neither answered nor renewed its lease by then has died.
+    const LEASE_SECONDS: u32 = 30;
+    /// Between two renewals, in nanoseconds: a third of the lease.
+    const RENEWAL: u64 = 10_000_000_000;
 
     /// The right to answer; without a key there is nothing to claim, and nothing is stored.
     pub struct Claim(Option<Claimed>);
@@ -145,7 +157,13 @@ mod claim {
             return earlier.answer(fingerprint);
         }
         let claim = Claim(Some(claimed));
-        let done = work(&claim).await;
+        let done = {
+            let (work, renewal) = (pin!(work(&claim)), pin!(claim.renew()));
+            match select(work, renewal).await {
+                Either::Left((done, _)) => done,
+                Either::Right((never, _)) => match never {},
+            }
+        };
         if done.is_err() {
             claim.give_up().await;
         }
@@ -166,6 +184,16 @@ mod claim {
                 claimed.store(tx, status, location, body).await?;
             }
             Ok(respond(status, location, body))
+        }
+
+        /// As long as the work goes on, so does the lease.
+        async fn renew(&self) -> Infallible {
+            loop {
+                wait_for(RENEWAL).await;
+                if let Some(claimed) = &self.0 {
+                    claimed.renew().await;
+                }
+            }
         }
 
         async fn give_up(&self) {
@@ -199,12 +227,19 @@ mod claim {
                 return Ok(None);
             }
             let row = postgres::fetch_optional(
-                "select fingerprint, status, location, body from idempotency \
+                "select fingerprint, status, location, body, \
+                 ceil(extract(epoch from claimed_at - now()) + $5)::bigint from idempotency \
                  where tenant = $1 and user_id = $2 and route = $3 and key = $4",
-                params![&self.tenant, &self.user, self.route, &self.key],
+                params![
+                    &self.tenant,
+                    &self.user,
+                    self.route,
+                    &self.key,
+                    LEASE_SECONDS
+                ],
             );
             // Given up a moment ago: the next try has it.
-            row.await?.map(earlier).ok_or_else(in_use).map(Some)
+            row.await?.map(earlier).ok_or_else(|| in_use(1)).map(Some)
         }
 
         async fn store(
@@ -232,8 +267,18 @@ mod claim {
             if stored.await? == 1 {
                 Ok(())
             } else {
-                Err(in_use())
+                Err(in_use(PAUSE))
             }
+        }
+
+        /// Where this fails, the next renewal may do.
+        async fn renew(&self) {
+            let _ = postgres::execute(
+                "update idempotency set claimed_at = now() where tenant = $1 and user_id = $2 and route = $3 \
+                 and key = $4 and claim = $5 and status is null",
+                params![&self.tenant, &self.user, self.route, &self.key, &self.id],
+            )
+            .await;
         }
 
         /// Where this fails, the lease ends it.
@@ -254,6 +299,7 @@ mod claim {
             status: StatusCode::from_u16(status).ok(),
             location: row.opt_text(2),
             body: serde_json::from_str(&row.text(3)).unwrap_or_default(),
+            lease: row.count(4),
         }
     }
 }
@@ -270,6 +316,7 @@ mod tests {
             status,
             location: Some("/quiz/7".into()),
             body: json!({ "quiz_id": "7" }),
+            lease: 27,
         }
     }
 
@@ -287,6 +334,19 @@ mod tests {
         assert_eq!(response.status(), 201);
         assert_eq!(response.headers()["location"], "/quiz/7");
         assert_eq!(response.headers()[REPLAYED], "true");
+    }
+
+    #[test]
+    fn a_repetition_comes_again_when_the_first_may_be_done() {
+        for (lease, told) in [(27, "5"), (3, "3"), (0, "1")] {
+            let early = Earlier {
+                lease,
+                ..earlier(None)
+            };
+            let problem = early.answer(&fingerprint(&[b"a"])).unwrap_err();
+            let response = problem.into_response();
+            assert_eq!(response.headers()["retry-after"], told, "{lease}");
+        }
     }
 
     #[test]
