@@ -122,7 +122,8 @@ async fn nothing_of_one_is_seen_or_changed_by_another_whatever_the_route() {
         .ok();
     assert_eq!(history["messages"].as_array().unwrap().len(), 2);
     for (name, other) in &others {
-        for (method, path, body) in routes(&document) {
+        // A question in a session of that name is one in a session of their own: below.
+        for (method, path, body) in routes(&document).into_iter().skip(1) {
             let shown = format!("{name}: {method} {path}");
             let answer = other.call(method.clone(), path, body.clone()).await;
             assert_eq!(answer.code().0, 404, "{shown}");
@@ -161,5 +162,90 @@ async fn nothing_of_one_is_seen_or_changed_by_another_whatever_the_route() {
         let answer = alice.call(method, path, body).await;
         assert_eq!(answer.status, 200, "{shown}: {}", answer.body);
     }
+    host.stop().await;
+}
+
+/// What a caller is told of a session, without what is each answer's own.
+fn told(answer: Answer) -> (u16, Value) {
+    let mut body = answer.body;
+    for own in ["session_id", "message_id", "timestamp", "request_id"] {
+        if let Some(members) = body.as_object_mut() {
+            members.remove(own);
+        }
+    }
+    for message in body["messages"].as_array_mut().into_iter().flatten() {
+        message["message_id"] = json!(null);
+        message["timestamp"] = json!(null);
+    }
+    (answer.status, body)
+}
+
+#[tokio::test]
+async fn a_session_s_name_does_not_tell_whether_others_use_it() {
+    let secret = String::from_utf8(KEY.to_vec()).unwrap();
+    let host = TestHost::with("components", |config| {
+        config.identity.secret = Some(secret.into())
+    })
+    .await;
+    let caller = |user, tenant| Caller {
+        host: &host,
+        token: token_of(user, tenant, Role::User),
+    };
+    let alice = caller("alice", Some("school"));
+    let say = |session: &str| json!({ "message": "Hi", "session_id": session });
+    alice
+        .call(Method::POST, "/chat", Some(say("hers")))
+        .await
+        .ok();
+    let hers = alice
+        .call(Method::GET, "/chat/history/hers", None)
+        .await
+        .ok();
+    for other in [
+        caller("bob", Some("school")),
+        caller("alice", Some("college")),
+        caller("alice", None),
+    ] {
+        let mut seen = Vec::new();
+        for session in ["hers", "nobody-s"] {
+            let path = |route: &str| route.replace("{}", session);
+            let title = || Some(json!({ "title": "Mine" }));
+            let mut steps = Vec::new();
+            for (method, route, body) in [
+                (Method::GET, "/chat/history/{}", None),
+                (Method::DELETE, "/chat/sessions/{}", None),
+                (Method::POST, "/chat", Some(say(session))),
+                (Method::POST, "/chat", Some(say(session))),
+                (Method::GET, "/chat/history/{}", None),
+                (Method::PATCH, "/chat/sessions/{}", title()),
+                (Method::GET, "/chat/history/{}?limit=1", None),
+                (
+                    Method::GET,
+                    "/chat/sessions/{}/export?format=markdown",
+                    None,
+                ),
+                (Method::DELETE, "/chat/sessions/{}", None),
+                (Method::GET, "/chat/history/{}", None),
+            ] {
+                steps.push(told(other.call(method, &path(route), body).await));
+            }
+            seen.push(steps);
+        }
+        // A cursor is a place in the table.
+        for steps in &mut seen {
+            assert!(steps[6].1["next_cursor"].is_string(), "{:?}", steps[6]);
+            steps[6].1["next_cursor"] = json!(null);
+        }
+        assert_eq!(seen[0], seen[1]);
+        let statuses: Vec<u16> = seen[0].iter().map(|(status, _)| *status).collect();
+        assert_eq!(statuses, [404, 404, 200, 200, 200, 200, 200, 200, 200, 404]);
+    }
+    let after = alice
+        .call(Method::GET, "/chat/history/hers", None)
+        .await
+        .ok();
+    assert_eq!(after, hers);
+    let listed = alice.call(Method::GET, "/chat/sessions", None).await.ok();
+    assert_eq!(listed["sessions"][0]["session_id"], "hers");
     host.stop().await;
 }

@@ -48,7 +48,8 @@ async fn redact(
          update chat_sessions s set changes = s.changes + 1, title = case when exists (select from changed c \
              where c.session_id = s.session_id and c.ordinal = (select min(f.ordinal) from chat_messages f \
              where f.session_id = s.session_id)) then null else s.title end \
-         where s.session_id in (select session_id from changed) returning s.tenant, s.user_id, s.session_id",
+         where s.session_id in (select session_id from changed) returning s.tenant, s.user_id, \
+         coalesce(s.name, s.session_id)",
         params![&gone.tenant, &gone.document_id, QUESTION, ANSWER],
     );
     let mut changed = Vec::new();

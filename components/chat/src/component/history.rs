@@ -11,7 +11,7 @@ use guest::{Problem, cache, params};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::store::missing;
+use super::store::{OWN_SESSION, missing};
 
 /// Messages of one answer at most.
 const MOST: u32 = 1_000;
@@ -36,7 +36,9 @@ pub(super) struct Part {
 
 /// A session, as far as its history wants to know.
 pub(super) struct Session {
+    /// As its owner calls it.
     id: String,
+    row: String,
     tenant: String,
     user: String,
     latest: i64,
@@ -48,12 +50,13 @@ pub(super) struct Session {
 impl Session {
     /// Where it is the owner's.
     pub(super) async fn find(id: &str, owner: &Owner) -> Result<Self, Problem> {
-        let found = postgres::fetch_optional(
+        let statement = format!(
             "select s.tenant, s.user_id, s.changes, coalesce(s.title, ''), coalesce((select max(ordinal) \
-             from chat_messages m where m.session_id = s.session_id), 0) from chat_sessions s \
-             where s.session_id = $1 and s.tenant = $2 and ($3::text is null or s.user_id = $3)",
-            params![id, &owner.tenant, owner.user.clone()],
+             from chat_messages m where m.session_id = s.session_id), 0), s.session_id \
+             from chat_sessions s where s.session_id = {OWN_SESSION}"
         );
+        let found =
+            postgres::fetch_optional(&statement, params![id, &owner.tenant, owner.user.clone()]);
         let mut row = found.await?.ok_or_else(missing)?;
         Ok(Self {
             id: id.to_owned(),
@@ -62,6 +65,7 @@ impl Session {
             changes: row.int(2),
             title: row.text(3),
             latest: row.int(4),
+            row: row.text(5),
         })
     }
 
@@ -143,7 +147,7 @@ async fn answer(session: &Session, limit: u32, before: Option<Place>) -> Result<
     let (turn, ordinal) = before.unwrap_or((i64::MAX, i64::MAX));
     let rows = postgres::fetch_optional(
         &statement,
-        params![&session.id, session.latest, turn, limit, ordinal],
+        params![&session.row, session.latest, turn, limit, ordinal],
     );
     let mut row = rows.await?.ok_or_else(Problem::internal)?;
     let messages = row.text(0);
@@ -170,7 +174,7 @@ pub(super) async fn all(session: &Session) -> Result<Vec<Value>, Problem> {
     );
     let (mut all, mut from): (_, Place) = (Vec::new(), (0, 0));
     loop {
-        let rows = postgres::fetch(&statement, params![&session.id, from.0, from.1, MOST]).await?;
+        let rows = postgres::fetch(&statement, params![&session.row, from.0, from.1, MOST]).await?;
         let Some(last) = rows.last().map(|row: &Row| (row.int(0), row.int(1))) else {
             return Ok(all);
         };

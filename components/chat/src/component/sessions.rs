@@ -9,7 +9,7 @@ use guest::{Problem, params};
 use serde_json::{Value, json};
 
 use super::history;
-use super::store::missing;
+use super::store::{OWN_SESSION, missing};
 use crate::title;
 
 /// Characters of a search.
@@ -47,13 +47,13 @@ fn search(q: &str) -> String {
 }
 
 /// Microseconds order as the timestamps do, and are exact in a cursor.
-const LIST: &str = "select s.session_id, s.created_at, \
+const LIST: &str = "select coalesce(s.name, s.session_id), s.created_at, \
      (select max(m.timestamp) from chat_messages m where m.session_id = s.session_id), \
      (select count(*) from chat_messages m where m.session_id = s.session_id), s.title, \
      (extract(epoch from s.updated_at) * 1000000)::bigint from chat_sessions s \
      where s.tenant = $1 and s.user_id = $2 \
-     and ($3 = 9223372036854775807 or (s.updated_at, s.session_id) < (timestamptz 'epoch' + $3 * interval '1 microsecond', $4)) \
-     order by s.updated_at desc, s.session_id desc limit $5";
+     and ($3 = 9223372036854775807 or (s.updated_at, coalesce(s.name, s.session_id)) < (timestamptz 'epoch' + $3 * interval '1 microsecond', $4)) \
+     order by s.updated_at desc, coalesce(s.name, s.session_id) desc limit $5";
 
 /// Messages by PostgreSQL's index, the last word by its beginning; titles by their letters.
 const BY_WORDS: &str = "with asked as (select case when websearch_to_tsquery('simple', $6)::text like '%''' \
@@ -70,15 +70,15 @@ const BY_LETTERS: &str = "with hits as (select distinct on (m.session_id) m.sess
          from chat_sessions o join chat_messages m on m.session_id = o.session_id \
          where o.tenant = $1 and o.user_id = $2 and position(lower($6) in lower(m.content)) > 0 \
          order by m.session_id, m.ordinal) ";
-const FOUND: &str = "select s.session_id, s.created_at, \
+const FOUND: &str = "select coalesce(s.name, s.session_id), s.created_at, \
      (select max(m.timestamp) from chat_messages m where m.session_id = s.session_id), \
      (select count(*) from chat_messages m where m.session_id = s.session_id), s.title, \
      (extract(epoch from s.updated_at) * 1000000)::bigint, hits.snippet, hits.message_id \
      from chat_sessions s left join hits on hits.session_id = s.session_id \
      where s.tenant = $1 and s.user_id = $2 \
      and (hits.message_id is not null or position(lower($6) in lower(coalesce(s.title, ''))) > 0) \
-     and ($3 = 9223372036854775807 or (s.updated_at, s.session_id) < (timestamptz 'epoch' + $3 * interval '1 microsecond', $4)) \
-     order by s.updated_at desc, s.session_id desc limit $5";
+     and ($3 = 9223372036854775807 or (s.updated_at, coalesce(s.name, s.session_id)) < (timestamptz 'epoch' + $3 * interval '1 microsecond', $4)) \
+     order by s.updated_at desc, coalesce(s.name, s.session_id) desc limit $5";
 
 fn session(mut row: Row, searched: bool) -> (Cursor, Value) {
     let cursor = Cursor {
@@ -111,9 +111,12 @@ pub(super) async fn rename(id: &str, owner: &Owner, title: &str) -> Result<Strin
             title::MOST
         )));
     }
+    let statement = format!(
+        "update chat_sessions set title = $4, changes = changes + 1 where session_id = {OWN_SESSION} \
+         returning tenant, user_id"
+    );
     let renamed = postgres::fetch_optional(
-        "update chat_sessions set title = $4, changes = changes + 1 \
-         where session_id = $1 and tenant = $2 and ($3::text is null or user_id = $3) returning tenant, user_id",
+        &statement,
         params![id, &owner.tenant, owner.user.clone(), title],
     );
     let mut row = renamed.await?.ok_or_else(missing)?;
@@ -124,10 +127,12 @@ pub(super) async fn rename(id: &str, owner: &Owner, title: &str) -> Result<Strin
 /// Deletes a session, its messages, and what was kept to answer a request again.
 pub(super) async fn delete(id: &str, owner: &Owner) -> Result<(), Problem> {
     let tx = postgres::begin().await?;
+    let statement = format!(
+        "delete from chat_sessions where session_id = {OWN_SESSION} returning tenant, user_id"
+    );
     let deleted = postgres::fetch_in(
         &tx,
-        "delete from chat_sessions where session_id = $1 and tenant = $2 and ($3::text is null or user_id = $3) \
-         returning tenant, user_id",
+        &statement,
         params![id, &owner.tenant, owner.user.clone()],
     );
     let deleted = deleted.await?.into_iter().next();

@@ -15,6 +15,12 @@ use crate::citation::Source;
 use crate::prompt::{Said, Speaker};
 use crate::title;
 
+/// The row of the session that its owner calls `$1`; an administrator finds the one whose id that is first.
+/// `$2` is the tenant, `$3` the user where there is one.
+pub(super) const OWN_SESSION: &str = "(select session_id from chat_sessions where (session_id = $1 or name = $1) \
+     and coalesce(name, session_id) = $1 and tenant = $2 and ($3::text is null or user_id = $3) \
+     order by name nulls first limit 1)";
+
 /// There is none of that id, or it is somebody else's.
 pub(super) fn missing() -> Problem {
     Problem::not_found("SESSION_NOT_FOUND", "there is no such session")
@@ -30,6 +36,7 @@ pub(super) struct Stored {
 /// A question's id, whose it is, and what it is about.
 pub(super) struct Question<'a> {
     pub(super) id: &'a str,
+    /// As its owner calls it.
     pub(super) session: &'a str,
     pub(super) user: &'a User,
     pub(super) sources: &'a [Source],
@@ -42,6 +49,8 @@ pub(super) struct Earlier {
     documents: Vec<String>,
     /// The question's place in its session.
     ordinal: i64,
+    /// The session's row.
+    session: String,
 }
 
 /// The id of the question that comes with this key. Whoever repeats a request that was killed finds the
@@ -71,21 +80,7 @@ pub(super) async fn ask(question: &Question<'_>, message: &str) -> Result<Earlie
     let tx = postgres::begin().await?;
     let documents = ids(question.sources);
     hold(&tx, &documents).await?;
-    postgres::execute_in(
-        &tx,
-        "insert into chat_sessions (session_id, tenant, user_id, title) values ($1, $2, $3, $4) on conflict do nothing",
-        params![session, &user.tenant, &user.id, title::of(message)],
-    )
-    .await?;
-    // Also serialises two questions in one session.
-    let owned = postgres::execute_in(
-        &tx,
-        "update chat_sessions set updated_at = now() where session_id = $1 and tenant = $2 and user_id = $3",
-        params![session, &user.tenant, &user.id],
-    );
-    if owned.await? == 0 {
-        return Err(missing());
-    }
+    let row = session_of(&tx, session, user, message).await?;
     let stored = Message {
         id: question.id,
         role: "user",
@@ -94,10 +89,47 @@ pub(super) async fn ask(question: &Question<'_>, message: &str) -> Result<Earlie
         turn: None,
         sources: &documents,
     };
-    let ordinal = insert(&tx, session, user, &stored).await?;
-    let said = postgres::fetch_in(&tx, EARLIER, params![session, ordinal]).await?;
+    let place = Place {
+        row: &row,
+        name: session,
+    };
+    let ordinal = insert(&tx, place, user, &stored).await?;
+    let said = postgres::fetch_in(&tx, EARLIER, params![&row, ordinal]).await?;
     postgres::commit(tx).await?;
-    Ok(earlier(said, ordinal))
+    Ok(earlier(said, ordinal, row))
+}
+
+/// The user's session of that name, made where there is none; locked, so that two questions in it come one
+/// after the other. Whether somebody else has a session of that name makes no difference that can be seen.
+async fn session_of(
+    tx: &Transaction,
+    name: &str,
+    user: &User,
+    message: &str,
+) -> Result<String, Problem> {
+    let parts = [user.tenant.as_bytes(), user.id.as_bytes(), name.as_bytes()];
+    let own = Uuid::new_v5(&Uuid::NAMESPACE_OID, fingerprint(&parts).as_bytes()).to_string();
+    let make = format!(
+        "insert into chat_sessions (session_id, name, tenant, user_id, title) \
+         select case when other then $5 else $1 end, case when other then $1 end, $2, $3, $4 \
+         from (select exists (select from chat_sessions where session_id = $1) as other) o \
+         where {OWN_SESSION} is null on conflict do nothing"
+    );
+    let touch = format!(
+        "update chat_sessions set updated_at = now() where session_id = {OWN_SESSION} returning session_id"
+    );
+    // Twice, as somebody else may make one of that name in this very moment.
+    for _ in 0..2 {
+        let title = title::of(message);
+        let values = params![name, &user.tenant, &user.id, title, &own];
+        postgres::execute_in(tx, &make, values).await?;
+        let values = params![name, &user.tenant, &user.id];
+        let found = postgres::fetch_in(tx, &touch, values).await?;
+        if let Some(mut row) = found.into_iter().next() {
+            return Ok(row.text(0));
+        }
+    }
+    Err(Problem::internal())
 }
 
 /// The answered turns before a question, each answer behind its question. An answer of a revision that
@@ -114,8 +146,9 @@ fn ids(sources: &[Source]) -> Vec<&String> {
     ids.collect()
 }
 
-fn earlier(rows: Vec<Row>, ordinal: i64) -> Earlier {
+fn earlier(rows: Vec<Row>, ordinal: i64, session: String) -> Earlier {
     let mut earlier = Earlier {
+        session,
         said: Vec::new(),
         documents: Vec::new(),
         ordinal,
@@ -160,7 +193,7 @@ pub(super) async fn answered(
         let more: Vec<&String> = more.collect();
         ids.extend(more);
     }
-    still_there(&tx, session, user, &ids).await?;
+    still_there(&tx, &earlier.session, &ids).await?;
     let message_id = Uuid::new_v4().to_string();
     let message = Message {
         id: &message_id,
@@ -170,7 +203,11 @@ pub(super) async fn answered(
         turn: Some(earlier.ordinal),
         sources: &ids,
     };
-    insert(&tx, session, user, &message).await?;
+    let place = Place {
+        row: &earlier.session,
+        name: session,
+    };
+    insert(&tx, place, user, &message).await?;
     let timestamp = timestamp::now();
     let body = json!({
         "session_id": session,
@@ -196,14 +233,13 @@ pub(super) async fn answered(
 async fn still_there(
     tx: &Transaction,
     session: &str,
-    user: &User,
     documents: &[&String],
 ) -> Result<(), Problem> {
     hold(tx, documents).await?;
     let sessions = postgres::fetch_in(
         tx,
-        "select 1 from chat_sessions where session_id = $1 and tenant = $2 and user_id = $3 for share",
-        params![session, &user.tenant, &user.id],
+        "select 1 from chat_sessions where session_id = $1 for share",
+        params![session],
     );
     if sessions.await?.is_empty() {
         return Err(missing());
@@ -230,6 +266,13 @@ async fn hold(tx: &Transaction, documents: &[&String]) -> Result<(), Problem> {
     Ok(())
 }
 
+/// A session's row, and as its owner calls it.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    row: &'a str,
+    name: &'a str,
+}
+
 struct Message<'a> {
     id: &'a str,
     role: &'static str,
@@ -244,7 +287,7 @@ struct Message<'a> {
 /// Answers the message's ordinal. What is there already is left as it is, and not published again.
 async fn insert(
     tx: &Transaction,
-    session: &str,
+    session: Place<'_>,
     user: &User,
     message: &Message<'_>,
 ) -> Result<i64, Problem> {
@@ -256,7 +299,7 @@ async fn insert(
          on conflict (message_id) do nothing returning ordinal",
         params![
             message.id,
-            session,
+            session.row,
             message.role,
             message.content,
             answer.map(|answer| answer.engine.clone()),
@@ -270,13 +313,13 @@ async fn insert(
         ],
     );
     if let Some(row) = stored.await?.into_iter().next() {
-        publish(tx, session, user, message).await?;
+        publish(tx, session.name, user, message).await?;
         return Ok(row.int(0));
     }
     let there = postgres::fetch_in(
         tx,
         "select ordinal from chat_messages where message_id = $1 and session_id = $2",
-        params![message.id, session],
+        params![message.id, session.row],
     );
     // With that id in another session, it is another request's.
     let there = there.await?.into_iter().next();
