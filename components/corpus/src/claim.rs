@@ -94,6 +94,8 @@ pub(crate) struct Claim {
     /// In words.
     pub(crate) numerals: HashSet<String>,
     pub(crate) is_cjk: bool,
+    pub(crate) things: Vec<String>,
+    pub(crate) directed: Vec<(&'static str, String, String)>,
     pub(crate) voice: Voice,
 }
 
@@ -117,6 +119,11 @@ impl Claim {
                 .into_iter()
                 .filter(|name| !aside.contains(name))
                 .collect(),
+            things: things(statement, tokenizer)
+                .into_iter()
+                .filter(|thing| !aside.contains(thing))
+                .collect(),
+            directed: directed(statement, tokenizer),
             numbers: numbers(statement),
             numerals: numerals(statement),
             text: statement.to_owned(),
@@ -137,24 +144,147 @@ pub(crate) struct Voice {
     pub(crate) is_passive: bool,
     /// The words behind `by`.
     pub(crate) agent: Vec<String>,
+    /// A passive's participle.
+    pub(crate) verb: Option<String>,
+    /// What stands between a passive's participle and its agent: where, into what, from what.
+    pub(crate) complement: Vec<String>,
 }
 
 impl Voice {
     pub(crate) fn of(text: &str, tokenizer: &Tokenizer) -> Self {
         let all: Vec<(usize, &str)> = text.unicode_word_indices().collect();
         let is_participle = |word: &str| word.ends_with("ed") || IRREGULAR.contains(&word);
-        let is_passive = all.windows(2).any(|pair| {
-            matches!(pair, [(_, verb), (_, word)] if BE.contains(&fold(verb).as_str()) && is_participle(&fold(word)))
+        let passive = all.windows(2).find_map(|pair| match pair {
+            [(_, verb), participle]
+                if BE.contains(&fold(verb).as_str()) && is_participle(&fold(participle.1)) =>
+            {
+                Some(*participle)
+            }
+            _ => None,
         });
         let by = all
             .iter()
             .find(|(_, word)| AGENTS.contains(&fold(word).as_str()));
         let agent = by.and_then(|(at, _)| clauses(&text[*at..]).next());
+        let complement = passive.and_then(|(at, participle)| {
+            let from = at + participle.len();
+            let to = by.map_or(text.len(), |(by, _)| *by).max(from);
+            clauses(&text[from..to]).next()
+        });
         Self {
-            is_passive: is_passive || by.is_some() && tokenizer.language() != "eng",
+            is_passive: passive.is_some() || by.is_some() && tokenizer.language() != "eng",
             agent: agent.map_or_else(Vec::new, |agent| tokenizer.tokens(agent)),
+            verb: passive.and_then(|(_, word)| tokenizer.tokens(word).into_iter().next()),
+            complement: complement.map_or_else(Vec::new, |words| tokenizer.tokens(words)),
         }
     }
+}
+
+/// Marks of where something comes from, or of what it is compared to: what stands on their two sides cannot
+/// change places.
+const DIRECTED: &[&str] = &["from", "into", "than", "aus", "als", "dans", "que", "hacia"];
+
+/// The words next to such a mark, with the mark.
+pub(crate) fn directed(text: &str, tokenizer: &Tokenizer) -> Vec<(&'static str, String, String)> {
+    let mut found = Vec::new();
+    for clause in clauses(text) {
+        for (at, word) in clause.unicode_word_indices() {
+            let folded = fold(word);
+            let Some(mark) = DIRECTED.iter().find(|mark| **mark == folded) else {
+                continue;
+            };
+            let before = tokenizer.tokens(&clause[..at]).pop();
+            let after = tokenizer
+                .tokens(&clause[at + word.len()..])
+                .into_iter()
+                .next();
+            found.extend(
+                before
+                    .zip(after)
+                    .map(|(before, after)| (*mark, before, after)),
+            );
+        }
+    }
+    found
+}
+
+/// Behind these a thing is named.
+const DETERMINERS: &[&str] = &[
+    "the", "a", "an", "der", "die", "das", "den", "dem", "ein", "eine", "einen", "einem", "le",
+    "la", "les", "un", "une", "el", "los", "las", "una",
+];
+/// Things that name nothing in particular.
+const GENERIC: &[&str] = &[
+    "process",
+    "way",
+    "type",
+    "kind",
+    "form",
+    "part",
+    "result",
+    "role",
+    "number",
+    "amount",
+    "thing",
+    "substance",
+    "structure",
+    "place",
+    "method",
+    "example",
+    "person",
+    "people",
+    "group",
+    "reason",
+    "use",
+    "term",
+    "name",
+    "lot",
+    "variety",
+    "series",
+    "set",
+    "range",
+    "case",
+    "fact",
+    "means",
+    "one",
+    "same",
+    "other",
+    "following",
+    "latter",
+    "former",
+    "author",
+    "authors",
+    "user",
+    "users",
+    "prozess",
+    "art",
+    "teil",
+    "form",
+    "ergebnis",
+    "rolle",
+    "anzahl",
+    "menge",
+    "autor",
+];
+
+/// The things that a statement names alone behind an article, as `telephone` in "patented the telephone in".
+pub(crate) fn things(text: &str, tokenizer: &Tokenizer) -> Vec<String> {
+    let mut found = Vec::new();
+    for clause in clauses(text) {
+        let words: Vec<&str> = clause.unicode_words().collect();
+        let is_plain = |word: &&str| tokenizer.tokens(word).is_empty();
+        for (at, word) in words.iter().enumerate().skip(1) {
+            let is_alone = words.get(at + 1).is_none_or(|next| is_plain(&next));
+            let before = fold(words[at - 1]);
+            if is_alone
+                && DETERMINERS.contains(&before.as_str())
+                && !GENERIC.contains(&fold(word).as_str())
+            {
+                found.extend(tokenizer.tokens(word));
+            }
+        }
+    }
+    found
 }
 
 /// The parts between commas, colons and the like.

@@ -9,7 +9,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::answer::{Quote, Shown, quote};
-use crate::claim::{Claim, Voice, clauses, is_anaphoric, is_definite, numbers};
+use crate::claim::{Claim, Voice, clauses, directed, is_anaphoric, is_definite, numbers};
 use crate::denial::{denies, numerals, opposes};
 use crate::forms::shares_part;
 use crate::prose::is_contents;
@@ -205,6 +205,7 @@ impl Ground {
             && self.has_each_clause(claim, line, tokenizer)
             && !self.contradicts(claim, line, tokenizer)
             && in_order(claim, line, tokenizer)
+            && keeps_sides(claim, line, tokenizer)
     }
 
     /// Its subject, its names and its numbers.
@@ -214,6 +215,14 @@ impl Ground {
             && claim.numerals.is_subset(&numerals(&line.referents))
             && claim.names.iter().all(has)
             && claim.subject.iter().all(has)
+            // What no sentence speaks of is another thing; what another sentence speaks of, another place.
+            && claim.things.iter().all(|thing| has(thing) || self.knows(thing))
+            && claim.voice.complement.iter().all(|word| has(word) || !self.knows(word))
+    }
+
+    /// Whether some sentence has the word.
+    fn knows(&self, word: &String) -> bool {
+        self.frequencies.contains_key(word) || is_number(word)
     }
 
     fn has_each_clause(&self, claim: &Claim, line: &Line, tokenizer: &Tokenizer) -> bool {
@@ -324,6 +333,17 @@ fn in_order(claim: &Claim, line: &Line, tokenizer: &Tokenizer) -> bool {
     kept as f32 >= (kept + turned) as f32 * IN_ORDER && begins_alike(claim, places)
 }
 
+/// Whether what stands on the two sides of a `from` does so in the sentence too.
+fn keeps_sides(claim: &Claim, line: &Line, tokenizer: &Tokenizer) -> bool {
+    let said = directed(&line.quote.text, tokenizer);
+    let place = |token: &String| line.tokens.iter().position(|said| said == token);
+    claim.directed.iter().all(|(mark, before, after)| {
+        let is_marked = said.iter().any(|(other, ..)| other == mark);
+        let places = place(before).zip(place(after));
+        !is_marked || places.is_none_or(|(before, after)| before <= after)
+    })
+}
+
 /// Whether the subject does not stand behind the words that come next to it, which may be what it is done
 /// to, or another's verb.
 fn begins_alike(claim: &Claim, places: impl Fn(&String) -> Option<(usize, usize)>) -> bool {
@@ -352,11 +372,15 @@ fn agrees_turned(
         let Some(agent) = agent.map(|place| place.0).min() else {
             return true;
         };
-        let subject = claim.subject.iter().filter_map(&places);
-        return subject
-            .map(|place| place.1)
-            .max()
-            .is_none_or(|it| agent <= it);
+        let subject: Vec<_> = claim.subject.iter().filter_map(&places).collect();
+        let verb = claim.voice.verb.as_ref().and_then(&places);
+        // Nearer to the verb than the agent, it does what the claim says is done to it.
+        let does = verb.is_some_and(|verb| {
+            let is_between = |place: &(usize, usize)| agent < place.0 && place.1 < verb.0;
+            !subject.is_empty() && subject.iter().all(is_between)
+        });
+        let last = subject.iter().map(|place| place.1).max();
+        return !does && last.is_none_or(|it| agent <= it);
     }
     let agent = &line.voice.agent;
     agent.is_empty() || claim.subject.iter().any(|word| agent.contains(word))

@@ -15,6 +15,8 @@ pub mod forms;
 pub mod ground;
 pub mod notes;
 pub mod overview;
+#[cfg(test)]
+mod paraphrases;
 pub mod prose;
 pub mod rank;
 pub mod sanitize;
