@@ -63,6 +63,23 @@ pub(super) async fn replace_text_in(tx: &Transaction, run: &Run, key: &str) -> R
     Ok(())
 }
 
+/// They are nobody's any more.
+pub(super) async fn due_in(
+    tx: &Transaction,
+    document: &str,
+    keys: &[String],
+) -> Result<(), Problem> {
+    postgres::execute_in(
+        tx,
+        "insert into leftovers (key, document_id, due_at) \
+         select jsonb_array_elements_text($2::jsonb), $1, now() \
+         on conflict (key) do update set due_at = now()",
+        params![document, serde_json::json!(keys)],
+    )
+    .await?;
+    Ok(())
+}
+
 /// Takes what is left of a document that is gone.
 pub(super) async fn clear(document: &str) -> Result<(), Problem> {
     let left = postgres::fetch(

@@ -35,20 +35,10 @@ pub(super) async fn remove(
 ) -> Result<Json<Value>, Problem> {
     let owner = caller.sees(by.user_id.as_deref())?;
     let tx = postgres::begin().await?;
-    // Of a text that nobody has made yet there is no blob, which is fine.
-    postgres::execute_in(
-        &tx,
-        "insert into leftovers (key, document_id, due_at) \
-         select coalesce(text_key, 'text/' || document_id || '.json'), document_id, now() from documents \
-         where document_id = $1 and tenant = $2 and ($3::text is null or user_id = $3) \
-         on conflict (key) do update set due_at = now()",
-        params![&id, &owner.tenant, owner.user.clone()],
-    )
-    .await?;
     let rows = postgres::fetch_in(
         &tx,
         "delete from documents where document_id = $1 and tenant = $2 and ($3::text is null or user_id = $3) \
-         returning tenant, user_id, s3_key, run",
+         returning tenant, user_id, s3_key, run, coalesce(text_key, 'text/' || document_id || '.json')",
         params![&id, &owner.tenant, owner.user],
     );
     let mut row = rows.await?.into_iter().next().ok_or_else(store::missing)?;
@@ -61,6 +51,15 @@ pub(super) async fn remove(
         run: row.count(3),
         deleted_at: timestamp::now(),
     };
+    // Who comes first removes them; the clock does, where all others fail. Of what nobody has made yet there
+    // is no blob, which is fine.
+    let mut keys = vec![
+        row.text(4),
+        work_key(&id, gone.run),
+        secret::key_blob(&id, gone.run),
+    ];
+    keys.extend(gone.s3_key.clone());
+    leftover::due_in(&tx, &id, &keys).await?;
     forget_answers(&tx, &gone).await?;
     events::publish_in(&tx, "document.deleted", &id, &json!(gone)).await?;
     postgres::commit(tx).await?;
