@@ -26,6 +26,7 @@ pub mod support;
 pub mod text;
 pub mod things;
 pub mod true_false;
+pub mod wording;
 pub mod words;
 
 #[cfg(target_family = "wasm")]

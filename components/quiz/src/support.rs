@@ -4,11 +4,11 @@
 use std::collections::HashSet;
 
 use corpus::Passage;
+use corpus::denial::denies;
 use corpus::sentence::sentences;
 use corpus::terms::{Tokenizer, fold};
 
 use crate::grader::squeezed;
-use crate::meaning::denies;
 use crate::question::{Kind, Question};
 use crate::true_false;
 
