@@ -39,6 +39,11 @@ impl Rating {
         }
     }
 
+    /// The reverse of [`Rating::as_str`].
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rating| rating.as_str() == word)
+    }
+
     /// Of an answer that is worth so many points.
     pub fn of_points(points: f64) -> Self {
         if points >= 0.9 {
@@ -100,6 +105,13 @@ impl Memory {
         };
         let next = FSRS::new(parameters).next(self.card(), moment(now), theirs(rating));
         Self::of(&next.card, now)
+    }
+
+    /// After a card was asked at these moments, in their order.
+    pub fn replayed(reviews: impl IntoIterator<Item = (i64, Rating)>) -> Self {
+        let begin = Self::default();
+        let after = |memory: Self, (at, rating)| memory.after(at, rating);
+        reviews.into_iter().fold(begin, after)
     }
 
     /// Days from the last time to the next; 0 within a day.

@@ -2,7 +2,7 @@
 
 use guest::Problem;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::memory::Rating;
 use crate::question::{Difficulty, QuizType};
@@ -70,6 +70,18 @@ pub struct Answer {
     pub answer: Option<Value>,
 }
 
+/// What a learner should know of a quiz with so many questions where so many were asked for: empty, or
+/// `[{"code": "FEWER_QUESTIONS", "message": …}]`.
+pub fn warnings(made: usize, requested: usize) -> Vec<Value> {
+    if made >= requested {
+        return vec![];
+    }
+    let message = format!(
+        "{made} of {requested} questions could be made: the documents have no more to ask about"
+    );
+    vec![json!({ "code": "FEWER_QUESTIONS", "message": message })]
+}
+
 fn is_id(id: &str) -> bool {
     (1..=255).contains(&id.len()) && !id.chars().any(char::is_control)
 }
@@ -123,9 +135,14 @@ impl Generate {
 }
 
 impl Submit {
-    /// Refuses an answer to a question that the quiz does not have: a typing mistake would cost
-    /// the learner a point without a word.
+    /// Refuses a submission that answers nothing, which would only ask for the key, and an answer to a
+    /// question that the quiz does not have: a typing mistake would cost the learner a point without a
+    /// word.
     pub fn check(&self, known: &[String]) -> Result<(), Problem> {
+        if !self.answers.values().any(says_something) {
+            let why = "`answers` has no answer: there is nothing to grade";
+            return Err(Problem::refused("NO_ANSWERS", why));
+        }
         if let Some(id) = self.answers.keys().find(|id| !known.contains(id)) {
             let id: String = id.chars().take(40).collect();
             return Err(Problem::validation(format!(
@@ -144,6 +161,16 @@ impl Answer {
             (None, Some(answer)) => is_short(answer),
             _ => Err(Problem::validation("either `rating` or `answer` is given")),
         }
+    }
+}
+
+fn says_something(answer: &Value) -> bool {
+    match answer {
+        Value::Null => false,
+        Value::String(text) => !text.trim().is_empty(),
+        Value::Array(items) => items.iter().any(says_something),
+        Value::Object(members) => members.values().any(says_something),
+        Value::Bool(_) | Value::Number(_) => true,
     }
 }
 
@@ -220,6 +247,31 @@ mod tests {
                 user_id: None,
             };
             assert!(submit.check(&["q1".into()]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_submission_that_answers_nothing_is_refused() {
+        let check = |answers: &str| {
+            let body = format!(r#"{{"quiz_id":"z","answers":{answers}}}"#);
+            let submit: Submit = serde_json::from_str(&body).unwrap();
+            submit.check(&["q1".into(), "q2".into()])
+        };
+        for nothing in [
+            "{}",
+            r#"{"q1":null}"#,
+            r#"{"q1":" ","q2":""}"#,
+            r#"{"q1":[],"q2":{"a":""}}"#,
+            r#"{"q9":""}"#,
+        ] {
+            assert_eq!(
+                check(nothing).unwrap_err().code(),
+                "NO_ANSWERS",
+                "{nothing}"
+            );
+        }
+        for something in [r#"{"q1":"","q2":"x"}"#, r#"{"q1":false}"#, r#"{"q2":0}"#] {
+            assert!(check(something).is_ok(), "{something}");
         }
     }
 

@@ -6,6 +6,7 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
+mod attempts;
 mod backends;
 mod bad_input;
 mod chat;

@@ -202,3 +202,103 @@ async fn without_a_marker_what_is_unsure_waits_for_a_person() {
         host.stop().await;
     }
 }
+
+/// The schedule of the card of the quiz's first question.
+async fn first_card(host: &TestHost) -> Value {
+    let path = "/review/export?user_id=alice&format=json";
+    let cards = host.get(path).await.ok();
+    let cards = cards["cards"].as_array().unwrap();
+    let first = |card: &&Value| card["card_id"].as_str().unwrap().ends_with(".q1");
+    cards.iter().find(first).unwrap()["schedule"].clone()
+}
+
+#[tokio::test]
+async fn a_person_s_mark_reaches_the_card_once_and_so_does_another() {
+    let host = TestHost::start().await;
+    let quiz = short_quiz(&host, 3).await;
+    let mut answers = key(&host, &quiz).await;
+    let unsure = json!("something quite different, in other words");
+    answers.insert("q1".into(), unsure.clone());
+    let graded = submit(&host, &quiz, answers.clone()).await;
+    assert_eq!(graded["results"][0]["needs_review"], true);
+    assert_eq!(first_card(&host).await["reps"], 0);
+
+    let path = format!(
+        "/quiz/submissions/{}/marks",
+        graded["submission_id"].as_str().unwrap()
+    );
+    let mut schedules = Vec::new();
+    for points in [1.0, 1.0, 0.0, 0.6, 1.0] {
+        let marked = host.post(&path, json!({ "marks": { "q1": points } })).await;
+        assert_eq!(marked.ok()["results"][0]["points"], points);
+        schedules.push(first_card(&host).await);
+    }
+    let told = |at: usize, name: &str| schedules[at][name].clone();
+    for (at, schedule) in schedules.iter().enumerate() {
+        assert_eq!(schedule["reps"], 1, "{at}");
+        // The answer was given when it was submitted, not when it was marked.
+        assert_eq!(told(at, "last_review"), told(0, "last_review"), "{at}");
+    }
+    assert_eq!(told(0, "interval_days"), 3);
+    assert_eq!(
+        (told(2, "interval_days"), told(2, "phase")),
+        (json!(0), json!("learning"))
+    );
+    assert_ne!(told(3, "due"), told(0, "due"));
+    assert_eq!(schedules[4], schedules[0]);
+    let known = host.get("/quiz/analytics?user_id=alice").await.ok();
+    assert_eq!(
+        (&known["answered"], &known["needs_review"]),
+        (&json!(3), &json!(0))
+    );
+
+    // Practice is marked too, and says nothing of what is known.
+    let practice = submit(&host, &quiz, answers).await;
+    let path = path.replace(
+        graded["submission_id"].as_str().unwrap(),
+        practice["submission_id"].as_str().unwrap(),
+    );
+    let marked = host
+        .post(&path, json!({ "marks": { "q1": 0.0 } }))
+        .await
+        .ok();
+    assert_eq!(
+        (&marked["attempt"], &marked["practice"], &marked["score"]),
+        (&json!(2), &json!(true), &json!(67))
+    );
+    assert_eq!(first_card(&host).await, schedules[0]);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_mark_takes_its_place_before_the_reviews_that_came_later() {
+    let host = TestHost::start().await;
+    let quiz = short_quiz(&host, 2).await;
+    let mut answers = key(&host, &quiz).await;
+    answers.insert(
+        "q1".into(),
+        json!("something quite different, in other words"),
+    );
+    let graded = submit(&host, &quiz, answers).await;
+    let card = format!("{}.q1", quiz["quiz_id"].as_str().unwrap());
+    let rated = json!({ "card_id": card, "user_id": "alice", "rating": "good" });
+    let alone = host.post("/review/answer", rated).await.ok();
+    assert_eq!(alone["schedule"]["reps"], 1);
+    let path = format!(
+        "/quiz/submissions/{}/marks",
+        graded["submission_id"].as_str().unwrap()
+    );
+    host.post(&path, json!({ "marks": { "q1": 0.0 } }))
+        .await
+        .ok();
+    let both = first_card(&host).await;
+    assert_eq!(
+        (&both["reps"], &both["last_review"]),
+        (&json!(2), &alone["schedule"]["last_review"])
+    );
+    assert!(
+        both["stability"].as_f64() < alone["schedule"]["stability"].as_f64(),
+        "{both} {alone}"
+    );
+    host.stop().await;
+}

@@ -194,7 +194,7 @@ async fn a_quiz_of_several_documents_names_the_source_of_each_question() {
     .await;
     assert_eq!(quiz["document_id"], first);
     assert_eq!(quiz["document_ids"], json!([first, second]));
-    let graded = submit(&host, &quiz, Map::new()).await;
+    let graded = submit(&host, &quiz, key(&host, &quiz).await).await;
     let mut sources: BTreeMap<String, usize> = BTreeMap::new();
     for result in graded["results"].as_array().unwrap() {
         let source = &result["source"];
@@ -530,7 +530,8 @@ async fn a_request_that_is_repeated_with_its_key_does_nothing_more() {
         (422, "IDEMPOTENCY_KEY_REUSED")
     );
 
-    let answers = json!({ "quiz_id": first.body["quiz_id"], "user_id": "alice", "answers": {} });
+    let answers =
+        json!({ "quiz_id": first.body["quiz_id"], "user_id": "alice", "answers": { "q1": "?" } });
     let submitted = send("/quiz/submit", "a", answers.clone()).await;
     assert_eq!(
         submitted.body,

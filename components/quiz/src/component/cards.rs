@@ -14,6 +14,8 @@ use crate::question::Kind;
 
 /// Cards that one answer of the database holds.
 const BATCH: u32 = 500;
+/// Reviews of a card that are counted again for a late mark: a learner decides how many there are.
+const LOGGED: u32 = 1_000;
 
 /// A card, and whose it is.
 pub(super) struct Card {
@@ -69,27 +71,35 @@ pub(super) fn intervals(memory: &Memory, now: i64) -> Value {
     Value::Object(pairs.into_iter().collect())
 }
 
-/// The submission's questions as cards. One that is there is asked again only where it was due: a quiz
-/// that is taken twice in a row is no proof of memory.
+/// A time that a card was asked.
+pub(super) struct Review {
+    /// In microseconds.
+    pub(super) at: i64,
+    pub(super) rating: Rating,
+    /// The submission whose answer it was; none for an answer to the card itself.
+    pub(super) submission_id: Option<String>,
+}
+
+/// The card of a quiz's question, which a client calls `q1`.
+pub(super) fn id(quiz_id: &str, question: &str) -> String {
+    format!("{quiz_id}.{question}")
+}
+
+/// The questions of a quiz's first submission as cards. What waits for a person was not asked yet.
 pub(super) async fn learn(tx: &Transaction, submission: &Submission<'_>) -> Result<(), Problem> {
     let now = timestamp::microseconds();
-    let known = known(tx, &submission.quiz.id).await?;
-    let mut rows = Vec::new();
+    let (mut rows, mut reviews) = (Vec::new(), Vec::new());
     for (question, marked) in submission.quiz.questions.iter().zip(&submission.marks) {
-        let id = format!("{}.{}", submission.quiz.id, question.id());
-        let before = known.iter().find(|(other, _)| *other == id);
-        let before = before.map_or_else(
-            || Memory {
-                due: now,
-                ..Memory::default()
-            },
-            |(_, memory)| memory.clone(),
-        );
-        let memory = if marked.mark.needs_review || before.due > now {
-            before
-        } else {
-            before.after(now, Rating::of_points(marked.mark.points))
+        let id = id(&submission.quiz.id, &question.id());
+        let mut memory = Memory {
+            due: now,
+            ..Memory::default()
         };
+        if !marked.mark.needs_review {
+            let rating = Rating::of_points(marked.mark.points);
+            memory = memory.after(now, rating);
+            reviews.push(json!({ "card_id": id, "rating": rating }));
+        }
         rows.push(json!({
             "card_id": id,
             "document_id": question.document_id(),
@@ -113,25 +123,18 @@ pub(super) async fn learn(tx: &Transaction, submission: &Submission<'_>) -> Resu
          r.document_id, r.topic, r.question_type, r.question, r.options, r.correct_answer, r.rubric, \
          r.explanation, r.source, r.memory, to_timestamp(r.due / 1000000.0) from jsonb_to_recordset($4::jsonb) as \
          r(card_id text, document_id text, topic text, question_type text, question text, options jsonb, \
-         correct_answer text, rubric jsonb, explanation text, source jsonb, memory jsonb, due bigint) \
-         on conflict (card_id) do update set memory = excluded.memory, due = excluded.due",
+         correct_answer text, rubric jsonb, explanation text, source jsonb, memory jsonb, due bigint)",
         params![&user.tenant, &user.id, &submission.quiz.id, json!(rows)],
     )
     .await?;
-    Ok(())
-}
-
-async fn known(tx: &Transaction, quiz_id: &str) -> Result<Vec<(String, Memory)>, Problem> {
-    let rows = postgres::fetch_in(
+    postgres::execute_in(
         tx,
-        "select card_id, memory from review_cards where quiz_id = $1 order by card_id for update",
-        params![quiz_id],
-    );
-    let known = rows.await?.into_iter().map(|mut row| {
-        let memory = serde_json::from_str(&row.text(1)).unwrap_or_default();
-        (row.text(0), memory)
-    });
-    Ok(known.collect())
+        "insert into card_reviews (card_id, reviewed_at, rating, submission_id) select r.card_id, $2::timestamptz, r.rating, $3 \
+         from jsonb_to_recordset($1::jsonb) as r(card_id text, rating text)",
+        params![json!(reviews), postgres::Value::Timestamp(now), &submission.id],
+    )
+    .await?;
+    Ok(())
 }
 
 const COLUMNS: &str = "card_id, user_id, quiz_id, document_id, topic, question_type, question, options, \
@@ -228,21 +231,78 @@ pub(super) async fn hold(tx: &Transaction, id: &str) -> Result<(), Problem> {
 
 /// What is remembered of a card after it was asked now.
 pub(super) async fn review(tx: &Transaction, id: &str, rating: Rating) -> Result<Memory, Problem> {
+    let before = known(tx, id).await?.ok_or_else(missing)?;
+    let now = timestamp::microseconds();
+    let asked = Review {
+        at: now,
+        rating,
+        submission_id: None,
+    };
+    log(tx, id, &asked).await?;
+    let memory = before.after(now, rating);
+    remember(tx, id, &memory).await?;
+    Ok(memory)
+}
+
+/// What a person says of the submission's answer takes the place of what was said of it before, at the
+/// time it was given: what came later is counted from it.
+pub(super) async fn remark(tx: &Transaction, id: &str, asked: &Review) -> Result<(), Problem> {
+    let Some(before) = known(tx, id).await? else {
+        return Ok(());
+    };
+    // Of reviews older than the log nothing is known but what they made of the memory: that stands.
+    if before.reps > LOGGED || logged(tx, id).await?.len() != before.reps as usize {
+        return Ok(());
+    }
+    log(tx, id, asked).await?;
+    remember(tx, id, &Memory::replayed(logged(tx, id).await?)).await
+}
+
+/// The card's memory, kept from others.
+async fn known(tx: &Transaction, id: &str) -> Result<Option<Memory>, Problem> {
     let rows = postgres::fetch_in(
         tx,
         "select memory from review_cards where card_id = $1 for update",
         params![id],
     );
-    let mut row = rows.await?.into_iter().next().ok_or_else(missing)?;
-    let memory: Memory = serde_json::from_str(&row.text(0)).unwrap_or_default();
-    let memory = memory.after(timestamp::microseconds(), rating);
+    let memory = |mut row: Row| serde_json::from_str(&row.text(0)).unwrap_or_default();
+    Ok(rows.await?.into_iter().next().map(memory))
+}
+
+async fn remember(tx: &Transaction, id: &str, memory: &Memory) -> Result<(), Problem> {
     postgres::execute_in(
         tx,
         "update review_cards set memory = $2, due = $3 where card_id = $1",
         params![id, json!(memory), postgres::Value::Timestamp(memory.due)],
     )
     .await?;
-    Ok(memory)
+    Ok(())
+}
+
+async fn log(tx: &Transaction, id: &str, asked: &Review) -> Result<(), Problem> {
+    postgres::execute_in(
+        tx,
+        "insert into card_reviews (card_id, reviewed_at, rating, submission_id) values ($1, $2, $3, $4) \
+         on conflict (card_id, submission_id) do update set rating = excluded.rating",
+        params![
+            id,
+            postgres::Value::Timestamp(asked.at),
+            asked.rating.as_str(),
+            asked.submission_id.clone()
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+async fn logged(tx: &Transaction, id: &str) -> Result<Vec<(i64, Rating)>, Problem> {
+    let rows = postgres::fetch_in(
+        tx,
+        "select reviewed_at, rating from card_reviews where card_id = $1 order by reviewed_at",
+        params![id],
+    );
+    let asked = |mut row: Row| Some((row.microseconds(0), Rating::parse(&row.text(1))?));
+    Ok(rows.await?.into_iter().filter_map(asked).collect())
 }
 
 /// All cards of the user, a batch at a time.

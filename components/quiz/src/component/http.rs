@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::{analytics, cards, generate, marking, review, store, submissions};
 use crate::grade::Mark;
-use crate::request::{Generate, Order, Submit};
+use crate::request::{Generate, Order, Submit, warnings};
 
 pub(super) fn router() -> Router {
     Router::new()
@@ -71,6 +71,8 @@ async fn created(order: Order, user: &User, claim: &Claim) -> Result<Response, P
         "document_ids": quiz.order.documents,
         "questions": questions,
         "total_questions": questions.len(),
+        "requested": quiz.order.count,
+        "warnings": warnings(questions.len(), quiz.order.count),
         "created_at": timestamp::now(),
         "engine": quiz.engine,
         "difficulty": quiz.order.difficulty,
@@ -132,17 +134,21 @@ async fn submitted(
         .iter()
         .map(|question| (&question.asked, answers.get(&question.id())))
         .collect();
+    let marks = marking::marks(&given).await;
+    let tx = postgres::begin().await?;
     let submission = submissions::Submission {
         id: Uuid::new_v4().to_string(),
         quiz,
         answers,
-        marks: marking::marks(&given).await,
+        marks,
         submitted_at: timestamp::now(),
+        attempt: submissions::attempt(&tx, &quiz.id).await?,
     };
     let body = submission.body();
-    let tx = postgres::begin().await?;
     submissions::insert(&tx, &submission, &body).await?;
-    cards::learn(&tx, &submission).await?;
+    if submission.counts() {
+        cards::learn(&tx, &submission).await?;
+    }
     let location = format!("/quiz/submissions/{}", submission.id);
     let response = claim
         .answer_in(&tx, StatusCode::CREATED, Some(&location), &body)

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::generate::Quiz;
 use crate::grade::Asked;
 use crate::question::Kind;
+use crate::request::warnings;
 
 pub(super) fn missing() -> Problem {
     Problem::not_found("QUIZ_NOT_FOUND", "there is no such quiz")
@@ -57,7 +58,7 @@ pub(super) async fn insert(
     let stored = postgres::execute_in(
         tx,
         "insert into quizzes (quiz_id, document_id, document_ids, tenant, user_id, num_questions, difficulty, \
-         quiz_type, engine) values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing",
+         quiz_type, engine, requested) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing",
         params![
             &quiz.id,
             order.documents.first().cloned(),
@@ -68,6 +69,7 @@ pub(super) async fn insert(
             order.difficulty.as_str(),
             order.quiz_type.as_str(),
             &quiz.engine,
+            u32::try_from(order.count).unwrap_or(u32::MAX),
         ],
     );
     if stored.await? == 0 {
@@ -83,6 +85,8 @@ pub(super) async fn insert(
         "tenant": user.tenant,
         "user_id": user.id,
         "num_questions": count,
+        "requested": order.count,
+        "warnings": warnings(quiz.questions.len(), order.count),
         "difficulty": order.difficulty,
         "quiz_type": order.quiz_type,
         "engine": quiz.engine,
@@ -146,7 +150,7 @@ async fn insert_questions(tx: &Transaction, quiz: &Quiz) -> Result<(), Problem> 
 /// The contract's body. The statement does not read the key.
 pub(super) async fn public(id: &str, owner: &Owner) -> Result<Value, Problem> {
     let quiz = postgres::fetch_optional(
-        "select document_id, document_ids, created_at, engine, difficulty, quiz_type from quizzes \
+        "select document_id, document_ids, created_at, engine, difficulty, quiz_type, requested from quizzes \
          where quiz_id = $1 and deleted_at is null and tenant = $2 and ($3::text is null or user_id = $3)",
         params![id, &owner.tenant, owner.user.clone()],
     );
@@ -165,11 +169,15 @@ pub(super) async fn public(id: &str, owner: &Owner) -> Result<Value, Problem> {
     };
     let questions: Vec<Value> = rows.await?.into_iter().map(question).collect();
     let document_id = quiz.text(0);
+    // An old row does not say.
+    let requested = (quiz.count(6) as usize).max(questions.len());
     Ok(json!({
         "quiz_id": id,
         "document_ids": documents(&document_id, &quiz.text(1)),
         "document_id": document_id,
         "total_questions": questions.len(),
+        "requested": requested,
+        "warnings": warnings(questions.len(), requested),
         "questions": questions,
         "created_at": quiz.timestamp(2),
         "engine": quiz.text(3),
