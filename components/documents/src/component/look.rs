@@ -5,13 +5,15 @@ use guest::bindings::capabilities::lectern::platform::ocr as wit;
 use guest::wasip3::clocks::monotonic_clock::wait_for;
 use guest::{Problem, log};
 
-use super::run::Run;
+use super::run::{Run, Stage};
 use crate::ocr::Line;
 
 /// How often to ask while an event is in hand, and how long between, in nanoseconds: a page or two are
 /// done by then. More pages wait outside, so that they hold up no other document.
 const POLLS: u32 = 8;
 const BETWEEN: u64 = 250_000_000;
+/// Polls between two times that it is told how far the engine is: a second.
+const TELL: u32 = 4;
 /// Between two looks of an event, in milliseconds.
 const PAUSE: u64 = 3_000;
 /// In seconds; a document of 2,000 pages takes an hour or two.
@@ -46,7 +48,11 @@ pub(super) async fn look(
         return Ok(Looked::Done(vec![]));
     }
     let job = job(&run.id, run.number);
-    for _ in 0..POLLS {
+    let mut told = match run.stage {
+        Stage::Ocr => run.stage_done,
+        _ => 0,
+    };
+    for poll in 1..=POLLS {
         let asked = match wit::poll(job.clone()).await {
             // An engine of the host's own forgets its jobs when the host ends.
             Err(wit::Error::NotFound) => {
@@ -57,7 +63,12 @@ pub(super) async fn look(
             asked => asked,
         };
         match asked {
-            Ok(wit::State::Running) => wait_for(BETWEEN).await,
+            Ok(wit::State::Running) => {
+                wait_for(BETWEEN).await;
+                if poll % TELL == 0 && !tell(run, &job, &mut told, pages.len()).await? {
+                    return Ok(Looked::Over);
+                }
+            }
             Ok(wit::State::Done(found)) => return Ok(Looked::Done(lines(found))),
             Ok(wit::State::Failed(_)) => {
                 log::warn(&format!(
@@ -83,6 +94,19 @@ pub(super) async fn look(
     } else {
         Ok(Looked::Over)
     }
+}
+
+/// Says how many pages the engine is through with, where there are more than before; whether the run is
+/// still on.
+async fn tell(run: &Run, job: &str, told: &mut u32, pages: usize) -> Result<bool, Problem> {
+    // An engine that does not know is no reason to fail.
+    let through = wit::progress(job.to_owned()).await.unwrap_or_default();
+    if through <= *told {
+        return Ok(true);
+    }
+    *told = through;
+    let total = u32::try_from(pages).unwrap_or(u32::MAX);
+    run.at(Stage::Ocr, through.min(total), total).await
 }
 
 fn may_pass(error: &wit::Error) -> bool {

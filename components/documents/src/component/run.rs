@@ -53,6 +53,8 @@ pub(super) struct Run {
     pub(super) generate_notes: bool,
     pub(super) sealed_password: Option<String>,
     pub(super) stage: Stage,
+    /// How far it was in its stage.
+    pub(super) stage_done: u32,
     /// Seconds since its pages were first given to an engine.
     pub(super) looked_for: i64,
 }
@@ -62,11 +64,12 @@ impl Run {
     pub(super) async fn find(id: &str, number: Option<u32>) -> Result<Option<Self>, Problem> {
         let row = postgres::fetch_optional(
             "select run, tenant, user_id, filename, s3_key, kind, generate_notes, sealed_password, stage, \
-             coalesce(extract(epoch from now() - ocr_since), 0)::bigint, size_bytes from documents \
+             coalesce(extract(epoch from now() - ocr_since), 0)::bigint, size_bytes, stage_done from documents \
              where document_id = $1 and status = 'processing' and ($2::integer is null or run = $2)",
             params![id, number],
         );
         Ok(row.await?.and_then(|mut row| {
+            let stage = Stage::parse(&row.text(8));
             Some(Self {
                 id: id.to_owned(),
                 number: row.count(0),
@@ -78,7 +81,8 @@ impl Run {
                 size: u64::try_from(row.int(10)).unwrap_or_default(),
                 generate_notes: row.boolean(6),
                 sealed_password: row.opt_text(7),
-                stage: Stage::parse(&row.text(8)),
+                stage,
+                stage_done: row.count(11),
                 looked_for: row.int(9),
             })
         }))

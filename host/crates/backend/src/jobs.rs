@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures::FutureExt;
@@ -47,6 +48,17 @@ impl From<String> for Fault {
     }
 }
 
+/// How far a job is, in steps of its own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress(Arc<AtomicU32>);
+
+impl Progress {
+    /// One step more.
+    pub(crate) fn step(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// All places are taken, and the queue is full.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Full;
@@ -69,6 +81,7 @@ struct Job<T> {
     /// Tells a job from one of the same name that was forgotten.
     number: u64,
     standing: Standing<T>,
+    progress: Progress,
     task: Option<AbortOnDropHandle<()>>,
 }
 
@@ -92,6 +105,18 @@ impl<T: Clone + Send + 'static> Jobs<T> {
         name: &str,
         work: impl Future<Output = Result<T, E>> + Send + 'static,
     ) -> Result<(), Full> {
+        self.start_counted(name, |_| work)
+    }
+
+    /// The same for work that says how far it is.
+    pub(crate) fn start_counted<E: Into<Fault> + 'static, W>(
+        &self,
+        name: &str,
+        work: impl FnOnce(Progress) -> W,
+    ) -> Result<(), Full>
+    where
+        W: Future<Output = Result<T, E>> + Send + 'static,
+    {
         let mut table = lock(&self.table);
         if table.stands(name) {
             return Ok(());
@@ -102,15 +127,17 @@ impl<T: Clone + Send + 'static> Jobs<T> {
         table.forget(name);
         table.next += 1;
         let number = table.next;
+        let progress = Progress::default();
         let task = at_work(
             Arc::downgrade(&self.table),
             self.places.clone(),
             (name.to_owned(), number),
-            work,
+            work(progress.clone()),
         );
         let job = Job {
             number,
             standing: Standing::Running,
+            progress,
             // Begins before the job is in the table, and cannot end before: the table is locked.
             task: Some(AbortOnDropHandle::new(tokio::spawn(task))),
         };
@@ -122,6 +149,13 @@ impl<T: Clone + Send + 'static> Jobs<T> {
     pub(crate) fn poll(&self, name: &str) -> Option<Standing<T>> {
         let table = lock(&self.table);
         table.jobs.get(name).map(|job| job.standing.clone())
+    }
+
+    /// Steps done; `None` where there is no such job.
+    pub(crate) fn steps(&self, name: &str) -> Option<u32> {
+        let table = lock(&self.table);
+        let job = table.jobs.get(name)?;
+        Some(job.progress.0.load(Ordering::Relaxed))
     }
 
     /// Whether there is such a job, and it has not failed: it need not be started.
@@ -245,6 +279,29 @@ mod tests {
         let broke = Standing::Failed("the engine broke".into());
         assert_eq!(ended(&jobs, "c").await, broke);
         assert_eq!(jobs.poll("d"), None);
+    }
+
+    #[tokio::test]
+    async fn a_running_job_says_how_far_it_is() {
+        let jobs = Jobs::new(ONE);
+        let (walk, mut steps) = tokio::sync::mpsc::channel::<()>(1);
+        jobs.start_counted("a", |progress| async move {
+            while steps.recv().await.is_some() {
+                progress.step();
+            }
+            ready(Ok(7)).await
+        })
+        .unwrap();
+        for step in 1..=3 {
+            walk.send(()).await.unwrap();
+            while jobs.steps("a") != Some(step) {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(jobs.poll("a"), Some(Standing::Running));
+        }
+        drop(walk);
+        assert_eq!(ended(&jobs, "a").await, Standing::Done(7));
+        assert_eq!((jobs.steps("a"), jobs.steps("b")), (Some(3), None));
     }
 
     #[tokio::test]

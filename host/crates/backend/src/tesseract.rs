@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use self::languages::Languages;
 use crate::engine_command::blob_fault;
-use crate::jobs::{Fault, Full, Jobs, Room, Standing};
+use crate::jobs::{Fault, Full, Jobs, Progress, Room, Standing};
 use crate::program::{self, Failure, Limits, Program, words};
 use crate::scratch::Scratch;
 
@@ -155,8 +155,9 @@ impl Ocr for Tesseract {
             });
         }
         let (engine, request) = (self.engine.clone(), request.clone());
-        let work = async move { engine.document(&request, &pages).await };
-        let started = self.jobs.start(job, work);
+        let work =
+            |progress: Progress| async move { engine.document(&request, &pages, &progress).await };
+        let started = self.jobs.start_counted(job, work);
         started.map_err(|Full| Error::QuotaExceeded)
     }
 
@@ -166,6 +167,10 @@ impl Ocr for Tesseract {
             Standing::Done(pages) => State::Done(pages),
             Standing::Failed(reason) => State::Failed(reason),
         })
+    }
+
+    async fn progress(&self, job: &str) -> Result<u32, Error> {
+        self.jobs.steps(job).ok_or(Error::NotFound)
     }
 
     async fn forget(&self, job: &str) -> Result<(), Error> {
@@ -202,7 +207,12 @@ fn document_failed(error: blobs::Error) -> Error {
 
 impl Engine {
     /// An error is the reason that the job fails for: that of the first page where none could be read.
-    async fn document(&self, request: &Request, pages: &[u32]) -> Result<Pages, Fault> {
+    async fn document(
+        &self,
+        request: &Request,
+        pages: &[u32],
+        progress: &Progress,
+    ) -> Result<Pages, Fault> {
         // Such as a full disk.
         let scratch = Scratch::new().map_err(|e| Fault::Passing(e.kind().to_string()))?;
         let key = &request.document;
@@ -221,6 +231,7 @@ impl Engine {
                     first.get_or_insert(why);
                 }
             }
+            progress.step();
         }
         match first {
             Some(why) if found.pages.is_empty() => Err(why.into()),

@@ -121,6 +121,10 @@ pub trait Ocr: Send + Sync {
     async fn start(&self, job: &str, request: &Request) -> Result<(), Error>;
     /// How it stands.
     async fn poll(&self, job: &str) -> Result<State, Error>;
+    /// Pages that a running job is through with; an engine that tells nothing before its end says 0.
+    async fn progress(&self, _job: &str) -> Result<u32, Error> {
+        Ok(0)
+    }
     /// MUST be fine when there is none.
     async fn forget(&self, job: &str) -> Result<(), Error>;
 }

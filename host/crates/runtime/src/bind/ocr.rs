@@ -109,6 +109,11 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
         Ok(state.into())
     }
 
+    async fn progress(accessor: &Accessor<T, Self>, name: String) -> Result<u32, wit::Error> {
+        let (engine, job) = granted(accessor, &name)?;
+        Ok(engine.progress(&job).await?)
+    }
+
     async fn forget(accessor: &Accessor<T, Self>, name: String) -> Result<(), wit::Error> {
         let (engine, job) = granted(accessor, &name)?;
         Ok(engine.forget(&job).await?)
