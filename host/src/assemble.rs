@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend::aws::calls::Calls;
+use backend::dead_letters::DeadLetters;
 use backend::outbox::Relay;
 use backend::postgres::cluster::{Cluster, ClusterError};
 use backend::postgres::provision::ProvisionError;
@@ -194,7 +195,9 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
     };
     let following = follower.start(stop.clone());
     let timers = Timers::new(databases.shared().pool.clone());
-    let schedule = Schedule::new(deployer.live.clone(), timers);
+    let pools = databases.all().into_iter().map(|each| each.pool.clone());
+    let dead_letters = DeadLetters::new(pools.collect(), config.dead_letter_days);
+    let schedule = Schedule::new(deployer.live.clone(), timers, dead_letters);
     let scheduling = tokio::spawn(schedule.run(stop.clone()));
     let platform = Arc::new(Platform {
         deployer,

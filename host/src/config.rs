@@ -20,6 +20,11 @@ use settings::Settings;
 /// HS256 wants a key at least as long as its hash: RFC 7518, section 3.2.
 const SECRET_BYTES: usize = 32;
 
+/// A month to look at what went wrong.
+const DEAD_LETTER_DAYS: u32 = 30;
+/// As many as `make_interval` and a person can make sense of.
+const MAX_DEAD_LETTER_DAYS: u32 = 3_650;
+
 /// Everything the host can be told.
 #[derive(Clone)]
 pub struct Config {
@@ -44,6 +49,8 @@ pub struct Config {
     /// The contract's variables that components read, by component and name; one before a component's own
     /// manifest.
     pub settings: Settings,
+    /// `LECTERN_DEAD_LETTER_DAYS`: how long events are kept that nobody could handle.
+    pub dead_letter_days: u32,
     /// With `LECTERN_OUTBOUND_PRIVATE=1`: a granted host may have a private address.
     pub outbound_private: bool,
 }
@@ -89,6 +96,7 @@ impl Config {
             identity,
             secrets: secrets(&environment),
             settings: Settings::of(&environment),
+            dead_letter_days: dead_letter_days(&environment)?,
             outbound_private: is_outbound_private(&environment),
         })
     }
@@ -110,6 +118,17 @@ pub fn outbound_private() -> bool {
 
 fn is_outbound_private(environment: &Environment) -> bool {
     environment.get("LECTERN_OUTBOUND_PRIVATE").as_deref() == Some("1")
+}
+
+fn dead_letter_days(environment: &Environment) -> Result<u32, ConfigError> {
+    let name = "LECTERN_DEAD_LETTER_DAYS";
+    let Some(days) = environment.get(name) else {
+        return Ok(DEAD_LETTER_DAYS);
+    };
+    let days = days.parse().ok();
+    let days = days.filter(|days| (1..=MAX_DEAD_LETTER_DAYS).contains(days));
+    let why = format!("is a number of days, 1 to {MAX_DEAD_LETTER_DAYS}");
+    days.ok_or_else(|| ConfigError::Invalid(name.into(), why))
 }
 
 fn secrets(environment: &Environment) -> BTreeMap<String, String> {
@@ -136,6 +155,7 @@ impl Config {
             identity: Identity::default(),
             secrets: BTreeMap::new(),
             settings: Settings::default(),
+            dead_letter_days: DEAD_LETTER_DAYS,
             outbound_private: false,
         }
     }
@@ -210,6 +230,17 @@ mod tests {
         }
         assert!(jwt_secret(Some(String::new())).unwrap().is_none());
         assert!(jwt_secret(Some("x".repeat(32))).unwrap().is_some());
+    }
+
+    #[test]
+    fn dead_letters_are_kept_for_days() {
+        let days = |value: &str| {
+            let environment = [("LECTERN_DEAD_LETTER_DAYS", value)];
+            let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            dead_letter_days(&Environment::of(environment.into_iter())).ok()
+        };
+        let kept = ["", "7", "0", "3651", "a month"].map(days);
+        assert_eq!(kept, [Some(30), Some(7), None, None, None]);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use backend::dead_letters::DeadLetters;
 use backend::timers::{Due, Ended, Timer, Timers};
 use capability::events::Error;
 use runtime::Revision;
@@ -15,12 +16,18 @@ use crate::live::Live;
 /// How often to look; a timer's shortest time is a second.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// Between two times that old dead letters are deleted.
+const FORGET: Duration = Duration::from_secs(3_600);
+
 type Name = (String, String);
 
 /// The clock of this host.
 pub struct Schedule {
     live: Arc<Live>,
     timers: Timers,
+    dead_letters: DeadLetters,
+    /// When they were last looked through.
+    forgotten: Option<Instant>,
     /// What the database has been told.
     kept: Vec<Timer>,
     calls: TaskTracker,
@@ -29,10 +36,12 @@ pub struct Schedule {
 
 impl Schedule {
     /// For what serves in `live`.
-    pub fn new(live: Arc<Live>, timers: Timers) -> Self {
+    pub fn new(live: Arc<Live>, timers: Timers, dead_letters: DeadLetters) -> Self {
         Self {
             live,
             timers,
+            dead_letters,
+            forgotten: None,
             kept: vec![],
             calls: TaskTracker::new(),
             running: Arc::default(),
@@ -59,6 +68,7 @@ impl Schedule {
         if wanted.is_empty() || !self.timers.lead().await? {
             return Ok(());
         }
+        self.forget_dead_letters();
         let timers: Vec<_> = wanted.keys().cloned().collect();
         if timers != self.kept {
             self.timers.keep(&timers).await?;
@@ -71,6 +81,22 @@ impl Schedule {
             }
         }
         Ok(())
+    }
+
+    /// Now and then, and beside the calls: many may be old at once.
+    fn forget_dead_letters(&mut self) {
+        if self.forgotten.is_some_and(|at| at.elapsed() < FORGET) {
+            return;
+        }
+        self.forgotten = Some(Instant::now());
+        let dead_letters = self.dead_letters.clone();
+        self.calls.spawn(async move {
+            match dead_letters.forget().await {
+                Ok(0) => {}
+                Ok(gone) => tracing::info!(gone, "old dead letters were deleted"),
+                Err(error) => tracing::warn!(%error, "old dead letters stay for now"),
+            }
+        });
     }
 
     /// Of the stable revisions of what is in service.

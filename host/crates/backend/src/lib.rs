@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod breaker;
+pub mod dead_letters;
 pub mod engine_command;
 pub mod flite;
 pub mod inbox;
