@@ -7,6 +7,7 @@ mod form;
 mod http;
 mod leftover;
 mod look;
+mod openapi;
 mod pages;
 mod process;
 mod remove;

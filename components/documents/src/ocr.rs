@@ -1,6 +1,7 @@
 //! Pages that were read from their image, and what is said of those that could not be.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::read::{MAX_BYTES, NeedsOcr, Reading, Reason, clean};
 
@@ -8,7 +9,7 @@ use crate::read::{MAX_BYTES, NeedsOcr, Reading, Reason, clean};
 const SURE: f32 = 0.4;
 
 /// How reading a page from its image stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Not read yet.
@@ -20,7 +21,7 @@ pub enum State {
 }
 
 /// A page that has to be looked at, and whether it was.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OcrPage {
     /// From 1.
     pub page: u32,
@@ -40,7 +41,7 @@ pub struct Line {
 }
 
 /// Something that a reader should know of a document that was read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Warning {
     /// Stable.
     pub code: &'static str,

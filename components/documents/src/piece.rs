@@ -6,6 +6,7 @@ use corpus::Document;
 use corpus::document::PAGE_BREAK;
 use corpus::terms::pairs;
 use serde::Serialize;
+use utoipa::ToSchema;
 use whatlang::Lang;
 
 /// Characters of a piece at most: a page or less, small enough for one answer to quote from many.
@@ -114,7 +115,7 @@ pub const END: char = '\u{2}';
 const SNIPPET: usize = 300;
 
 /// A stretch of a document's text, on one line, and where in it the question's words stand.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Snippet {
     /// Plain text, whatever it looks like.
     pub snippet: String,
@@ -123,7 +124,7 @@ pub struct Snippet {
 }
 
 /// From, to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Range {
     /// Of the first character.
     pub start: u32,

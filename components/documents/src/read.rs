@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use corpus::{Document, Page};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::sniff::Kind;
 use crate::{docx, encoding, pdf};
@@ -40,7 +41,7 @@ pub struct NeedsOcr {
 }
 
 /// Why a page has to be looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// It shows something, and has no text.

@@ -6,6 +6,7 @@
 pub mod extract;
 pub mod idempotency;
 pub mod identity;
+pub mod openapi;
 pub mod page;
 pub mod problem;
 pub mod timestamp;
@@ -44,5 +45,7 @@ pub use identity::Caller;
 pub use page::Page;
 pub use problem::Problem;
 
+pub use utoipa_axum::router::OpenApiRouter as Router;
+pub use utoipa_axum::routes;
 #[cfg(target_family = "wasm")]
 pub use {uuid, wasip3};

@@ -1,20 +1,44 @@
 //! An axum router as a `wasi:http` handler.
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::response::Response;
+use axum::routing::get;
+use axum::{Json, Router};
 use http::StatusCode;
 use http::header::CONTENT_LENGTH;
 use tower::ServiceExt;
+use utoipa_axum::router::OpenApiRouter;
 use wasip3::http::types as wasi;
 use wasip3::http_compat::{http_from_wasi_request, http_into_wasi_response};
 
 use crate::Problem;
 use crate::identity::{REQUEST_HEADER, TRACE_HEADER};
 use crate::log::{self, Subject};
+use crate::openapi;
 
-/// Exports `$router`, a `fn() -> Router`, as the component's HTTP handler.
+/// What answers requests: axum's router, or one that describes itself ([`crate::Router`]).
+pub trait Routes: Sized {
+    /// The router; one that describes itself has its document at [`openapi::PATH`].
+    fn router(make: impl Fn() -> Self + Clone + Send + Sync + 'static) -> Router;
+}
+
+impl Routes for Router {
+    fn router(make: impl Fn() -> Self + Clone + Send + Sync + 'static) -> Router {
+        make()
+    }
+}
+
+impl Routes for OpenApiRouter {
+    fn router(make: impl Fn() -> Self + Clone + Send + Sync + 'static) -> Router {
+        let (router, _) = make().split_for_parts();
+        // Made when it is asked for, once a revision: no instance keeps it.
+        let document = move || async move { Json(make().into_openapi()) };
+        router.route(openapi::PATH, get(document))
+    }
+}
+
+/// Exports `$router`, a `fn` that makes [`Routes`], as the component's HTTP handler.
 #[macro_export]
 macro_rules! serve {
     ($router:path) => {
@@ -25,7 +49,7 @@ macro_rules! serve {
                 request: $crate::wasip3::http::types::Request,
             ) -> Result<$crate::wasip3::http::types::Response, $crate::wasip3::http::types::ErrorCode> {
                 std::thread_local! {
-                    static ROUTER: axum::Router = $crate::serve::with_fallbacks($router());
+                    static ROUTER: axum::Router = $crate::serve::router($router);
                 }
                 $crate::serve::handle(ROUTER.with(Clone::clone), request).await
             }
@@ -36,7 +60,7 @@ macro_rules! serve {
 }
 
 /// Unknown paths and methods answer as the contract says.
-pub fn with_fallbacks(router: Router) -> Router {
+pub fn router<R: Routes>(make: impl Fn() -> R + Clone + Send + Sync + 'static) -> Router {
     let not_found = || async { Problem::not_found("NOT_FOUND", "there is no such path") };
     let not_allowed = || async {
         Problem::new(
@@ -45,7 +69,7 @@ pub fn with_fallbacks(router: Router) -> Router {
             "the path has other methods",
         )
     };
-    router
+    R::router(make)
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
 }

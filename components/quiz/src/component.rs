@@ -5,6 +5,7 @@ mod cards;
 mod generate;
 mod http;
 mod marking;
+mod openapi;
 mod requested;
 mod review;
 mod store;

@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use rs_fsrs::{Card, FSRS, Parameters, State};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// How likely a card is still known when it comes up again.
 pub const RETENTION: f64 = 0.9;
@@ -12,7 +13,7 @@ pub const MAX_INTERVAL: i32 = 3_650;
 const DAY: i64 = 86_400_000_000;
 
 /// How well a card was known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Rating {
     /// Not at all.
@@ -57,7 +58,7 @@ impl Rating {
 }
 
 /// How far a card is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Never asked.

@@ -1,9 +1,10 @@
 //! A question with its key, and without.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What kind of question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Four options, one of them right.
@@ -33,7 +34,7 @@ impl Kind {
 }
 
 /// What kinds of questions a quiz has. `mixed` is ours: the contract has the others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum QuizType {
     /// Of that kind alone.
@@ -93,7 +94,7 @@ impl QuizType {
 }
 
 /// How hard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Difficulty {
     /// Frequent terms, distant distractors.
@@ -117,7 +118,7 @@ impl Difficulty {
 }
 
 /// Where a document says it. Offsets in Unicode scalar values into the document's text.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Source {
     /// Which document.
     pub document_id: String,
@@ -152,7 +153,7 @@ pub struct Question {
 }
 
 /// A question as the contract shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PublicQuestion {
     /// `q1`, `q2`…
     pub question_id: String,

@@ -3,6 +3,7 @@
 use guest::Problem;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use crate::memory::Rating;
 use crate::question::{Difficulty, QuizType};
@@ -15,21 +16,26 @@ pub const MAX_DOCUMENTS: usize = 20;
 /// Characters of an answer at most.
 const MAX_ANSWER: usize = 4_000;
 
-/// The contract's body of `POST /quiz/generate`, and several documents. Unknown members are ignored.
-#[derive(Debug, Deserialize)]
+/// Of which documents, and how. Unknown members are ignored.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = QuizOrder)]
 pub struct Generate {
     /// A document of the learner's.
+    #[schema(min_length = 1, max_length = 255)]
     pub document_id: Option<String>,
     /// Several, instead or besides: each once, at most 20.
     #[serde(default)]
+    #[schema(required = false, max_items = 21)]
     pub document_ids: Vec<String>,
-    /// See `guest::identity`.
+    /// Whose; the token's subject when absent.
     pub user_id: Option<String>,
     /// 1 to 50; 10 when absent.
+    #[schema(minimum = 1, maximum = 50)]
     pub num_questions: Option<u32>,
     /// `easy`, `medium`, `hard`; `medium` when absent.
     pub difficulty: Option<Difficulty>,
-    /// As in [`QuizType`]; `multiple_choice` when absent.
+    /// `multiple_choice`, `true_false`, `short_answer` or `mixed`; the first when absent.
+    #[schema(pattern = "^(multiple_choice|true_false|short_answer|mixed)$")]
     pub quiz_type: Option<String>,
 }
 
@@ -46,23 +52,26 @@ pub struct Order {
     pub quiz_type: QuizType,
 }
 
-/// The contract's body of `POST /quiz/submit`. Unknown members are ignored.
-#[derive(Debug, Deserialize)]
+/// Answers to a quiz. Unknown members are ignored.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Answers)]
 pub struct Submit {
     /// A quiz of the learner's.
     pub quiz_id: String,
-    /// See `guest::identity`.
+    /// Whose; the quiz's own learner when absent.
     pub user_id: Option<String>,
     /// By question id; what is missing is wrong.
+    #[schema(value_type = Object)]
     pub answers: Map<String, Value>,
 }
 
-/// The body of `POST /review/answer`: how well the learner knew the card, or what they answered.
-#[derive(Debug, Deserialize)]
+/// How well the learner knew the card, or what they answered: one of the two.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = CardAnswer)]
 pub struct Answer {
     /// A card of the learner's.
     pub card_id: String,
-    /// See `guest::identity`.
+    /// Whose; the card's own learner when absent.
     pub user_id: Option<String>,
     /// The learner's own judgement.
     pub rating: Option<Rating>,

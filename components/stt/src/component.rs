@@ -4,6 +4,7 @@ mod engine;
 mod form;
 mod http;
 mod job;
+mod openapi;
 mod outcome;
 mod process;
 mod removal;

@@ -1,6 +1,7 @@
 //! What an engine heard, made fit to keep: an engine's words are a stranger's too.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Of a text, in bytes: four hours of speech are a tenth of it.
 const MAX_TEXT: usize = 4 << 20;
@@ -10,7 +11,7 @@ const MAX_WORDS: usize = 60_000;
 const MAX_WORD: usize = 100;
 
 /// A spoken word.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Word {
     /// As written.
     pub text: String,

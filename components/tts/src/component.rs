@@ -8,6 +8,7 @@ mod failure;
 mod http;
 mod library;
 mod marking;
+mod openapi;
 mod rendition;
 mod retention;
 mod speaking;

@@ -1,11 +1,13 @@
 //! Speech marks: when what is said begins. Each chunk's own, put where they belong in the whole.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::chunk::Chunk;
 
 /// As Polly writes them. <https://docs.aws.amazon.com/polly/latest/dg/output.html>
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = SpeechMark)]
 pub struct Mark {
     /// Milliseconds from the beginning of the audio.
     pub time: u32,
@@ -21,7 +23,8 @@ pub struct Mark {
 }
 
 /// What begins at a mark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[schema(as = SpeechMarkKind)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A sentence, before its first word.

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::chunk::{self, Unit};
 use crate::format::Format;
@@ -19,28 +20,45 @@ const MAX_NAME: usize = 64;
 /// Hertz; of WAV the first two alone, as of Polly's samples.
 const RATES: [u32; 6] = [8_000, 16_000, 22_050, 24_000, 44_100, 48_000];
 
-/// The contract's body, and what it lacks. Unknown members are ignored.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// What is said, and how. Unknown members are ignored.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 pub struct Synthesize {
     /// What is said.
+    #[schema(min_length = 1, max_length = 200000)]
     pub text: String,
-    /// `text`, or `ssml`.
+    /// `text`, or `ssml`; the first when absent.
+    #[schema(pattern = "^(text|ssml)$")]
     pub text_type: Option<String>,
     /// As `GET /voices` lists them.
+    #[schema(min_length = 1, max_length = 64)]
     pub voice_id: Option<String>,
     /// BCP 47, as in `en-US`.
+    #[schema(min_length = 1, max_length = 64)]
     pub language_code: Option<String>,
     /// `mp3`, `ogg` or `wav`; `mp3` when absent.
+    #[schema(pattern = "^(mp3|ogg|ogg_vorbis|wav)$")]
     pub output_format: Option<String>,
-    /// The voice's best when absent.
+    /// `generative`, `long-form`, `neural`, `standard` or `local`; the voice's best when absent.
+    #[schema(pattern = "^(generative|long-form|neural|standard|local)$")]
     pub engine: Option<String>,
     /// Hertz; the engine's own when absent. A number, or Polly's string.
+    #[schema(value_type = Option<SampleRate>)]
     pub sample_rate: Option<Value>,
     /// `sentence`, `word`, or both, to be answered with the audio.
     #[serde(default)]
+    #[schema(required = false)]
     pub speech_marks: Vec<String>,
-    /// See `guest::identity`.
+    /// Whose; the token's subject when absent.
     pub user_id: Option<String>,
+}
+
+/// A number, or Polly's string of one.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "described, and read by `rate`")]
+enum SampleRate {
+    Number(u32),
+    Text(String),
 }
 
 /// A request that can be spoken, if there is a voice for it.

@@ -3,23 +3,40 @@
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use guest::identity::Owner;
+use guest::openapi::Error;
 use guest::{Caller, Json, Path, Problem, Query, params, postgres};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use axum::http::StatusCode;
 
+use super::etag::{Changed, Known};
 use super::http::ByUser;
+use super::openapi::{Edited, Notes};
 use super::{etag, store};
 
 /// Of notes, in characters.
 const MAX_NOTES: usize = 500_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct Edit {
+    /// Markdown.
+    #[schema(max_length = 500000)]
     notes: String,
 }
 
+/// A document's notes.
+#[utoipa::path(
+    get,
+    path = "/document/{id}/notes",
+    params(Known),
+    responses(
+        (status = 200, description = "The notes", body = Notes, headers(("ETag" = String, description = "The document's version"))),
+        (status = 304, description = "The client has this version"),
+        (status = 404, description = "`DOCUMENT_NOT_FOUND`", body = Error),
+    ),
+)]
 pub(super) async fn notes(
     caller: Caller,
     Path(id): Path<String>,
@@ -51,6 +68,21 @@ pub(super) async fn notes(
     Ok(([etag::of(version)], axum::Json(body)).into_response())
 }
 
+/// Replaces a document's notes.
+///
+/// They stay, however often the document is read again, until `replace_notes` is asked for.
+#[utoipa::path(
+    put,
+    path = "/document/{id}/notes",
+    params(Changed),
+    responses(
+        (status = 200, description = "The notes as they are kept", body = Edited, headers(("ETag" = String, description = "The document's version"))),
+        (status = 404, description = "`DOCUMENT_NOT_FOUND`", body = Error),
+        (status = 409, description = "`DOCUMENT_PROCESSING`", body = Error),
+        (status = 412, description = "`PRECONDITION_FAILED`", body = Error),
+        (status = 422, description = "`DOCUMENT_UNREADABLE`", body = Error),
+    ),
+)]
 pub(super) async fn edit(
     caller: Caller,
     Path(id): Path<String>,

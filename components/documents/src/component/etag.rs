@@ -2,6 +2,25 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use guest::Problem;
+use utoipa::IntoParams;
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "described, and read by `is_known`")]
+pub(super) struct Known {
+    /// `ETag`s that the client has.
+    #[param(rename = "If-None-Match", nullable = false)]
+    if_none_match: Option<String>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "described, and read by `wanted`")]
+pub(super) struct Changed {
+    /// The `ETag` of the version that is to be changed.
+    #[param(rename = "If-Match", nullable = false)]
+    if_match: Option<String>,
+}
 
 /// Of that version.
 pub(super) fn of(version: i64) -> (HeaderName, HeaderValue) {

@@ -1,37 +1,53 @@
 //! The contract's routes, and what goes beyond it.
 
-use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 use guest::idempotency::{self, Key};
-use guest::{Caller, Page, Path, Problem, Query, health};
+use guest::openapi::Error;
+use guest::{Caller, Page, Path, Problem, Query, Router, health, routes};
 use serde::Deserialize;
 use serde_json::json;
+use utoipa::IntoParams;
 
+use super::etag::Known;
+use super::openapi::{Document, Documents, Started};
 use super::secret::Asked;
 use super::{edit, pages, remove, run, search, store, text, upload, watch};
 
 pub(super) fn router() -> Router {
     Router::new()
-        .route("/upload", post(upload::upload))
-        .route("/upload/batch", post(upload::batch))
-        .route("/document/{id}", get(document).delete(remove::remove))
-        .route("/document/{id}/events", get(watch::watch))
-        .route("/document/{id}/notes", get(edit::notes).put(edit::edit))
-        .route("/document/{id}/pages", get(pages::pages))
-        .route("/documents", get(documents))
-        .route("/documents/search", get(search::search))
-        .route("/process/{id}", post(process))
+        .routes(routes!(upload::upload))
+        .routes(routes!(upload::batch))
+        .routes(routes!(document, remove::remove))
+        .routes(routes!(watch::watch))
+        .routes(routes!(edit::notes, edit::edit))
+        .routes(routes!(pages::pages))
+        .routes(routes!(documents))
+        .routes(routes!(search::search))
+        .routes(routes!(process))
         .route("/health", get(|| health::check("documents")))
 }
 
 /// Whom a request speaks for.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 pub(super) struct ByUser {
+    /// Whose; the token's subject when absent.
+    #[param(nullable = false)]
     pub(super) user_id: Option<String>,
 }
 
+/// A document: its text, its notes, how far it is.
+#[utoipa::path(
+    get,
+    path = "/document/{id}",
+    params(Known),
+    responses(
+        (status = 200, description = "The document", body = Document, headers(("ETag" = String, description = "Its version"))),
+        (status = 304, description = "The client has this version"),
+        (status = 404, description = "`DOCUMENT_NOT_FOUND`", body = Error),
+    ),
+)]
 async fn document(
     caller: Caller,
     Path(id): Path<String>,
@@ -42,6 +58,13 @@ async fn document(
     text::response(store::document(&id, &owner).await?, &headers)
 }
 
+/// A user's documents, newest first.
+#[utoipa::path(
+    get,
+    path = "/documents",
+    params(Page),
+    responses((status = 200, description = "The documents", body = Documents)),
+)]
 async fn documents(
     caller: Caller,
     Query(by): Query<ByUser>,
@@ -51,7 +74,22 @@ async fn documents(
     Ok(page.answer("documents", store::documents(&user, &page).await?))
 }
 
-/// The text and the notes made anew, but for notes that somebody has edited; a document that is being processed is left to it.
+/// Reads a document again.
+///
+/// The text and the notes are made anew, but for notes that somebody has edited; a document that is
+/// being processed is left to it.
+#[utoipa::path(
+    post,
+    path = "/process/{id}",
+    params(Key),
+    request_body(content = Option<Asked>),
+    responses(
+        (status = 202, description = "Processing started", body = Started),
+        (status = 404, description = "`DOCUMENT_NOT_FOUND`", body = Error),
+        (status = 409, description = "`IDEMPOTENCY_KEY_IN_USE`", body = Error),
+        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = Error),
+    ),
+)]
 async fn process(
     caller: Caller,
     Path(id): Path<String>,

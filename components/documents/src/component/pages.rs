@@ -1,17 +1,29 @@
 //! `GET /document/{id}/pages`: the text page by page, and of each without one why.
 
 use axum::response::Response;
+use guest::openapi::Error;
 use guest::page::Cursor;
 use guest::postgres::{self, Row};
 use guest::{Caller, Page, Path, Problem, Query, params};
 use serde_json::{Value, json};
 
 use super::http::ByUser;
+use super::openapi::Pages;
 use super::store;
 
 /// More pages are not read.
 const MAX_PAGES: u32 = 2_000;
 
+/// The text page by page, and of each without one why.
+#[utoipa::path(
+    get,
+    path = "/document/{id}/pages",
+    params(Page),
+    responses(
+        (status = 200, description = "The pages; none until the document is read", body = Pages),
+        (status = 404, description = "`DOCUMENT_NOT_FOUND`", body = Error),
+    ),
+)]
 pub(super) async fn pages(
     caller: Caller,
     Path(id): Path<String>,

@@ -4,12 +4,14 @@
 
 use axum::Json;
 use guest::events::{Disposition, Event, payload};
+use guest::openapi::Error;
 use guest::postgres::{self, Transaction};
 use guest::{Caller, Path, Problem, Query, blobs, events, params, timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::http::ByUser;
+use super::openapi::Removed;
 use super::{leftover, look, secret, store};
 
 /// The payload of `document.deleted`.
@@ -28,6 +30,15 @@ struct Deleted {
     deleted_at: String,
 }
 
+/// Deletes a document, and all that came of it.
+#[utoipa::path(
+    delete,
+    path = "/document/{id}",
+    responses(
+        (status = 200, description = "It is gone", body = Removed),
+        (status = 404, description = "`DOCUMENT_NOT_FOUND`", body = Error),
+    ),
+)]
 pub(super) async fn remove(
     caller: Caller,
     Path(id): Path<String>,

@@ -9,7 +9,9 @@ use guest::postgres::{self, Row};
 use guest::{Caller, Page, Problem, Query, params};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
+use super::openapi::Results;
 use crate::piece::{BEGIN, END, Snippet};
 
 /// Of a question, in characters.
@@ -17,12 +19,25 @@ const MAX_QUESTION: usize = 500;
 /// Results that can be leafed through.
 const MOST: i64 = 1_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 pub(super) struct Question {
+    /// Whose; the token's subject when absent.
+    #[param(nullable = false)]
     user_id: Option<String>,
+    /// The question, of 1 to 500 characters.
+    #[param(required, nullable = false, min_length = 1, max_length = 500)]
     q: Option<String>,
 }
 
+/// Searches a user's documents.
+///
+/// By words, each document in its language; the best 1,000 places can be leafed through.
+#[utoipa::path(
+    get,
+    path = "/documents/search",
+    params(Page),
+    responses((status = 200, description = "Places, best first", body = Results)),
+)]
 pub(super) async fn search(
     caller: Caller,
     Query(Question { user_id, q }): Query<Question>,

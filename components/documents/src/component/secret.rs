@@ -6,6 +6,7 @@ use guest::uuid::Uuid;
 use guest::{Json, Problem, blobs};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use crate::seal::{KEY, MAX_PASSWORD, open, seal};
 
@@ -68,8 +69,11 @@ pub(super) async fn forget(id: &str, run: u32) -> Result<(), Problem> {
 }
 
 /// How a document is to be processed again: a JSON body, which may be left out.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = ProcessAgain)]
 pub(super) struct Asked {
+    /// Of a file that is encrypted.
+    #[schema(max_length = 255)]
     pub(super) password: Option<String>,
     /// Notes that somebody has edited stay, unless this is true.
     #[serde(default)]

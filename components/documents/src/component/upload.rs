@@ -7,17 +7,35 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use guest::idempotency::{self, Claim, Key};
 use guest::identity::User;
+use guest::openapi::Error;
 use guest::{Caller, Problem, blobs, timestamp};
 use serde_json::{Value, json};
 
 use super::form::{Form, Refused, StoredFile, Wanted, staged};
+use super::openapi::{Batch, BatchForm, UploadForm, Uploaded};
 use super::store::{self, FIRST_RUN, Upload};
 use super::{leftover, secret};
 
 /// Files of one batch.
 const MAX_BATCH: usize = 20;
 
-/// One file: 202, or why not.
+/// Uploads a document.
+///
+/// PDF, DOCX or text, of 100 MiB at most. It is read in the background: `GET /document/{id}`, or its
+/// events, tell how far it is.
+#[utoipa::path(
+    post,
+    path = "/upload",
+    params(Key),
+    request_body(content = UploadForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 202, description = "It is taken", body = Uploaded, headers(("Location" = String, description = "Where the document is"))),
+        (status = 409, description = "`IDEMPOTENCY_KEY_IN_USE`", body = Error),
+        (status = 415, description = "`UNSUPPORTED_MEDIA_TYPE`", body = Error),
+        (status = 422, description = "`EMPTY_DOCUMENT`, `ENCRYPTED_DOCUMENT`, `IDEMPOTENCY_KEY_REUSED`", body = Error),
+        (status = 507, description = "`STORAGE_FULL`", body = Error),
+    ),
+)]
 pub(super) async fn upload(
     caller: Caller,
     key: Key,
@@ -34,7 +52,21 @@ pub(super) async fn upload(
     }
 }
 
-/// Several files, each with a result of its own: 207, whatever they are.
+/// Uploads up to 20 documents.
+///
+/// Each has a result of its own: one that is refused takes none with it.
+#[utoipa::path(
+    post,
+    path = "/upload/batch",
+    params(Key),
+    request_body(content = BatchForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 207, description = "A result for each file", body = Batch),
+        (status = 409, description = "`IDEMPOTENCY_KEY_IN_USE`", body = Error),
+        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = Error),
+        (status = 507, description = "`STORAGE_FULL`", body = Error),
+    ),
+)]
 pub(super) async fn batch(
     caller: Caller,
     key: Key,

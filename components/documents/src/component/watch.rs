@@ -5,9 +5,11 @@ use axum::response::Response;
 use axum::response::sse::Event;
 use futures::stream;
 use guest::identity::Owner;
+use guest::openapi::Error;
 use guest::wasip3::clocks::monotonic_clock::wait_for;
 use guest::{Caller, Path, Problem, Query, sse};
 use serde_json::json;
+use utoipa::IntoParams;
 
 use super::http::ByUser;
 use super::store::{self, Standing};
@@ -16,6 +18,15 @@ use super::store::{self, Standing};
 const BETWEEN: u64 = 250_000_000;
 /// Looks that may fail one after the other: a client comes back by itself.
 const FAILURES: u32 = 40;
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "described, and read from the headers")]
+struct Last {
+    /// Of the event that the client had last: it is not told again.
+    #[param(rename = "Last-Event-ID", nullable = false)]
+    last_event_id: Option<String>,
+}
 
 struct Watch {
     id: String,
@@ -26,6 +37,18 @@ struct Watch {
     is_over: bool,
 }
 
+/// How far a document is, as it goes on.
+///
+/// Events `progress`, then `completed`, `failed` or `deleted`, which is the last.
+#[utoipa::path(
+    get,
+    path = "/document/{id}/events",
+    params(Last),
+    responses(
+        (status = 200, description = "The events", body = String, content_type = "text/event-stream"),
+        (status = 404, description = "`DOCUMENT_NOT_FOUND`", body = Error),
+    ),
+)]
 pub(super) async fn watch(
     caller: Caller,
     Path(id): Path<String>,

@@ -1,42 +1,59 @@
 //! The contract's routes, and ours.
 
+use axum::Json;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::routing::get;
 use guest::idempotency::{Claim, Key, fingerprint, once};
 use guest::identity::User;
+use guest::openapi::Error;
 use guest::page::Page;
 use guest::uuid::Uuid;
-use guest::{Caller, Path, Problem, Query, health, postgres, timestamp};
+use guest::{Caller, Path, Problem, Query, Router, health, postgres, routes, timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use utoipa::{IntoParams, ToSchema};
 
+use super::openapi::{Analytics, History, Quiz, Quizzes, Submission};
 use super::{analytics, cards, generate, marking, review, store, submissions};
 use crate::grade::Mark;
 use crate::request::{Generate, Order, Submit, warnings};
 
 pub(super) fn router() -> Router {
     Router::new()
-        .route("/quiz/generate", post(create))
-        .route("/quiz/submit", post(submit))
-        .route("/quiz/history", get(history))
-        .route("/quiz/analytics", get(analytics))
-        .route("/quiz/submissions/{id}", get(submission))
-        .route("/quiz/submissions/{id}/marks", post(mark))
-        .route("/quiz/{id}", get(quiz))
-        .route("/quizzes", get(quizzes))
-        .route("/review/due", get(review::due))
-        .route("/review/answer", post(review::answer))
-        .route("/review/export", get(review::export))
+        .routes(routes!(create))
+        .routes(routes!(submit))
+        .routes(routes!(history))
+        .routes(routes!(analytics))
+        .routes(routes!(submission))
+        .routes(routes!(mark))
+        .routes(routes!(quiz))
+        .routes(routes!(quizzes))
+        .routes(routes!(review::due))
+        .routes(routes!(review::answer))
+        .routes(routes!(review::export))
         .route("/health", get(|| health::check("quiz")))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 pub(super) struct ByUser {
+    /// Whose; the token's subject when absent.
+    #[param(nullable = false)]
     pub(super) user_id: Option<String>,
 }
 
+/// Makes a quiz from documents.
+#[utoipa::path(
+    post,
+    path = "/quiz/generate",
+    params(Key),
+    responses(
+        (status = 201, description = "The quiz, without its key", body = Quiz, headers(("Location" = String, description = "Where the quiz is"))),
+        (status = 404, description = "`DOCUMENT_NOT_FOUND`", body = Error),
+        (status = 409, description = "`DOCUMENT_PROCESSING`, `IDEMPOTENCY_KEY_IN_USE`", body = Error),
+        (status = 422, description = "`NOT_ENOUGH_MATERIAL`, `DOCUMENT_UNREADABLE`, `IDEMPOTENCY_KEY_REUSED`", body = Error),
+    ),
+)]
 async fn create(
     caller: Caller,
     key: Key,
@@ -88,6 +105,15 @@ async fn created(order: Order, user: &User, claim: &Claim) -> Result<Response, P
     Ok(response)
 }
 
+/// A quiz, without its key.
+#[utoipa::path(
+    get,
+    path = "/quiz/{id}",
+    responses(
+        (status = 200, description = "The quiz", body = Quiz),
+        (status = 404, description = "`QUIZ_NOT_FOUND`", body = Error),
+    ),
+)]
 async fn quiz(
     caller: Caller,
     Path(id): Path<String>,
@@ -97,6 +123,13 @@ async fn quiz(
     store::public(&id, &owner).await.map(Json)
 }
 
+/// A user's quizzes, newest first.
+#[utoipa::path(
+    get,
+    path = "/quizzes",
+    params(Page),
+    responses((status = 200, description = "The quizzes", body = Quizzes)),
+)]
 async fn quizzes(
     caller: Caller,
     Query(by): Query<ByUser>,
@@ -106,6 +139,20 @@ async fn quizzes(
     Ok(page.answer("quizzes", store::list(&owner, &page).await?))
 }
 
+/// Has answers marked.
+///
+/// Short answers earn part of a point by meaning; one that nobody can judge for sure says `needs_review`.
+#[utoipa::path(
+    post,
+    path = "/quiz/submit",
+    params(Key),
+    responses(
+        (status = 201, description = "What the answers are worth, and the key", body = Submission, headers(("Location" = String, description = "Where the submission is"))),
+        (status = 404, description = "`QUIZ_NOT_FOUND`", body = Error),
+        (status = 409, description = "`IDEMPOTENCY_KEY_IN_USE`", body = Error),
+        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = Error),
+    ),
+)]
 async fn submit(
     caller: Caller,
     key: Key,
@@ -157,6 +204,13 @@ async fn submitted(
     Ok(response)
 }
 
+/// A user's submissions, newest first.
+#[utoipa::path(
+    get,
+    path = "/quiz/history",
+    params(Page),
+    responses((status = 200, description = "The submissions", body = History)),
+)]
 async fn history(
     caller: Caller,
     Query(by): Query<ByUser>,
@@ -166,6 +220,15 @@ async fn history(
     Ok(page.answer("quizzes", submissions::history(&user, &page).await?))
 }
 
+/// A submission, as it is marked now.
+#[utoipa::path(
+    get,
+    path = "/quiz/submissions/{id}",
+    responses(
+        (status = 200, description = "The submission", body = Submission),
+        (status = 404, description = "`SUBMISSION_NOT_FOUND`", body = Error),
+    ),
+)]
 async fn submission(
     caller: Caller,
     Path(id): Path<String>,
@@ -176,13 +239,28 @@ async fn submission(
 }
 
 /// Points for answers that wait for a person, by question.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct Marks {
+    /// Whose; the token's subject when absent.
     user_id: Option<String>,
+    /// 0 to 1, by question.
+    #[schema(value_type = std::collections::BTreeMap<String, f64>)]
     marks: Map<String, Value>,
 }
 
-/// An administrator gives them; in development mode, whoever asks.
+/// Marks answers that wait for a person.
+///
+/// An administrator does; in development mode, whoever asks.
+#[utoipa::path(
+    post,
+    path = "/quiz/submissions/{id}/marks",
+    responses(
+        (status = 200, description = "The submission, as it is marked now", body = Submission),
+        (status = 403, description = "`FORBIDDEN`", body = Error),
+        (status = 404, description = "`SUBMISSION_NOT_FOUND`", body = Error),
+        (status = 409, description = "`ALREADY_MARKED`", body = Error),
+    ),
+)]
 async fn mark(
     caller: Caller,
     Path(id): Path<String>,
@@ -203,12 +281,22 @@ async fn mark(
     submissions::mark(&id, &owner, &marks).await.map(Json)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct About {
+    /// Whose; the token's subject when absent.
+    #[param(nullable = false)]
     user_id: Option<String>,
+    /// Of answers about that document alone.
+    #[param(nullable = false)]
     document_id: Option<String>,
 }
 
+/// What a user knows: by document, topic, kind, difficulty and day.
+#[utoipa::path(
+    get,
+    path = "/quiz/analytics",
+    responses((status = 200, description = "Answers that are marked, in groups", body = Analytics)),
+)]
 async fn analytics(caller: Caller, Query(about): Query<About>) -> Result<Json<Value>, Problem> {
     let user = caller.acts_as(about.user_id.as_deref())?;
     let document = about.document_id.as_deref();

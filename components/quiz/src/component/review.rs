@@ -4,25 +4,38 @@ use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use guest::idempotency::{Claim, Key, fingerprint, once};
+use guest::openapi::Error;
 use guest::page::Page;
 use guest::{Caller, Problem, Query, postgres, timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use super::cards::{self, Card};
 use super::http::ByUser;
 use super::marking;
+use super::openapi::{Cards, Due, Reviewed};
 use crate::anki;
 use crate::memory::Rating;
 use crate::request::Answer;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 pub(super) struct Export {
+    /// Whose; the token's subject when absent.
+    #[param(nullable = false)]
     user_id: Option<String>,
+    /// `anki` when absent.
+    #[param(nullable = false, pattern = "^(anki|json)$")]
     format: Option<String>,
 }
 
-/// `GET /review/due`.
+/// Cards that are due, the most urgent first.
+#[utoipa::path(
+    get,
+    path = "/review/due",
+    params(Page),
+    responses((status = 200, description = "The cards", body = Due)),
+)]
 pub(super) async fn due(
     caller: Caller,
     Query(by): Query<ByUser>,
@@ -40,7 +53,18 @@ pub(super) async fn due(
     Ok(page.answer_with(body, "cards", shown.collect()))
 }
 
-/// `POST /review/answer`.
+/// Says how well a card was known, or what was answered.
+#[utoipa::path(
+    post,
+    path = "/review/answer",
+    params(Key),
+    responses(
+        (status = 200, description = "When it comes again", body = Reviewed),
+        (status = 404, description = "`CARD_NOT_FOUND`", body = Error),
+        (status = 409, description = "`IDEMPOTENCY_KEY_IN_USE`", body = Error),
+        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = Error),
+    ),
+)]
 pub(super) async fn answer(
     caller: Caller,
     key: Key,
@@ -96,7 +120,12 @@ async fn graded(card: &Card, given: Option<&Value>, body: &mut Value) -> Option<
     (!marked.mark.needs_review).then(|| Rating::of_points(marked.mark.points))
 }
 
-/// `GET /review/export`.
+/// All cards to take away, for Anki or as JSON.
+#[utoipa::path(
+    get,
+    path = "/review/export",
+    responses((status = 200, description = "The cards", content((Cards = "application/json"), (String = "text/plain")))),
+)]
 pub(super) async fn export(
     caller: Caller,
     Query(export): Query<Export>,

@@ -1,35 +1,49 @@
 //! The contract's routes, and those beside them.
 
 use axum::Json;
-use axum::Router;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
+use guest::openapi::Error;
 use guest::page::Page;
-use guest::{Caller, Path, Problem, Query, health};
+use guest::{Caller, Path, Problem, Query, Router, health, routes};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
+use super::openapi::{Deleted, Transcription, Transcriptions};
 use super::{removal, store, submit, watch};
 use crate::subtitles::{self, Format};
 use crate::transcript::Word;
 
 pub(super) fn router() -> Router {
     Router::new()
-        .route("/transcribe", post(submit::one))
-        .route("/transcribe/batch", post(submit::batch))
-        .route("/transcription/{id}", get(transcription).delete(delete))
-        .route("/transcription/{id}/subtitles", get(subtitles))
-        .route("/transcription/{id}/events", get(watch::events))
-        .route("/transcriptions", get(transcriptions))
+        .routes(routes!(submit::one))
+        .routes(routes!(submit::batch))
+        .routes(routes!(transcription, delete))
+        .routes(routes!(subtitles))
+        .routes(routes!(watch::events))
+        .routes(routes!(transcriptions))
         .route("/health", get(|| health::check("stt")))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 pub(super) struct ByUser {
+    /// Whose; the token's subject when absent.
+    #[param(nullable = false)]
     pub(super) user_id: Option<String>,
 }
 
+/// A transcription: how it stands, and what was said.
+#[utoipa::path(
+    get,
+    path = "/transcription/{id}",
+    responses(
+        (status = 200, description = "The transcription", body = Transcription),
+        (status = 404, description = "`TRANSCRIPTION_NOT_FOUND`", body = Error),
+        (status = 410, description = "`TRANSCRIPTION_GONE`", body = Error),
+    ),
+)]
 async fn transcription(
     caller: Caller,
     Path(id): Path<String>,
@@ -46,6 +60,13 @@ async fn transcription(
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
+/// A user's transcriptions, newest first.
+#[utoipa::path(
+    get,
+    path = "/transcriptions",
+    params(Page),
+    responses((status = 200, description = "The transcriptions", body = Transcriptions)),
+)]
 async fn transcriptions(
     caller: Caller,
     page: Page,
@@ -55,6 +76,16 @@ async fn transcriptions(
     Ok(page.answer("transcriptions", store::jobs(&owner, &page).await?))
 }
 
+/// Deletes a transcription with its recording.
+#[utoipa::path(
+    delete,
+    path = "/transcription/{id}",
+    responses(
+        (status = 200, description = "It is gone", body = Deleted),
+        (status = 404, description = "`TRANSCRIPTION_NOT_FOUND`", body = Error),
+        (status = 410, description = "`TRANSCRIPTION_GONE`", body = Error),
+    ),
+)]
 async fn delete(
     caller: Caller,
     Path(id): Path<String>,
@@ -66,12 +97,28 @@ async fn delete(
     Ok(Json(json!({ "message": message, "job_id": id })))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct Subtitles {
+    /// Whose; the token's subject when absent.
+    #[param(nullable = false)]
     user_id: Option<String>,
+    /// `srt` when absent.
+    #[param(nullable = false, pattern = "^(srt|vtt)$")]
     format: Option<String>,
 }
 
+/// What was said as subtitles.
+#[utoipa::path(
+    get,
+    path = "/transcription/{id}/subtitles",
+    responses(
+        (status = 200, description = "The file", content((String = "application/x-subrip"), (String = "text/vtt"))),
+        (status = 404, description = "`TRANSCRIPTION_NOT_FOUND`", body = Error),
+        (status = 409, description = "`TRANSCRIPTION_PROCESSING`", body = Error),
+        (status = 410, description = "`TRANSCRIPTION_GONE`", body = Error),
+        (status = 422, description = "`TRANSCRIPTION_FAILED`, `NO_WORD_TIMES`", body = Error),
+    ),
+)]
 async fn subtitles(
     caller: Caller,
     Path(id): Path<String>,

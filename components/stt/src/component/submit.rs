@@ -7,11 +7,13 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use guest::idempotency::{self, Claim, Key};
 use guest::identity::User;
+use guest::openapi::Error;
 use guest::uuid::Uuid;
 use guest::{Caller, Problem, blobs, postgres, timestamp};
 use serde_json::{Value, json};
 
 use super::form::{Form, Rejected, StoredFile};
+use super::openapi::{Batch, RecordingForm, RecordingsForm, Submitted};
 use super::store;
 use crate::request::Wanted;
 
@@ -29,10 +31,43 @@ pub(super) struct New {
     pub(super) wanted: Wanted,
 }
 
+/// Has a recording transcribed.
+///
+/// MP3, MP4, WAV, FLAC, OGG, AMR or WebM, of half a second to four hours, 2 GiB at most. It is done in the
+/// background: `GET /transcription/{id}`, or its events, tell how far it is.
+#[utoipa::path(
+    post,
+    path = "/transcribe",
+    params(Key),
+    request_body(content = RecordingForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 202, description = "It is taken", body = Submitted, headers(("Location" = String, description = "Where the transcription is"))),
+        (status = 409, description = "`IDEMPOTENCY_KEY_IN_USE`", body = Error),
+        (status = 415, description = "`UNSUPPORTED_MEDIA_TYPE`", body = Error),
+        (status = 422, description = "`EMPTY_AUDIO`, `AUDIO_TOO_SHORT`, `AUDIO_TOO_LONG`, `CORRUPT_AUDIO`, `NO_AUDIO_TRACK`, `TOO_MANY_CHANNELS`, `IDEMPOTENCY_KEY_REUSED`", body = Error),
+        (status = 507, description = "`STORAGE_FULL`", body = Error),
+    ),
+)]
 pub(super) async fn one(caller: Caller, key: Key, form: Received) -> Result<Response, Problem> {
     submit(caller, key, form, 1, "/transcribe").await
 }
 
+/// Has up to 20 recordings transcribed.
+///
+/// One that is refused takes none with it; where all are, the first's error is the answer.
+#[utoipa::path(
+    post,
+    path = "/transcribe/batch",
+    params(Key),
+    request_body(content = RecordingsForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 202, description = "Which are taken, and which are not", body = Batch),
+        (status = 409, description = "`IDEMPOTENCY_KEY_IN_USE`", body = Error),
+        (status = 415, description = "`UNSUPPORTED_MEDIA_TYPE`", body = Error),
+        (status = 422, description = "`EMPTY_AUDIO`, `AUDIO_TOO_SHORT`, `AUDIO_TOO_LONG`, `CORRUPT_AUDIO`, `NO_AUDIO_TRACK`, `TOO_MANY_CHANNELS`, `IDEMPOTENCY_KEY_REUSED`", body = Error),
+        (status = 507, description = "`STORAGE_FULL`", body = Error),
+    ),
+)]
 pub(super) async fn batch(caller: Caller, key: Key, form: Received) -> Result<Response, Problem> {
     submit(caller, key, form, MOST, "/transcribe/batch").await
 }

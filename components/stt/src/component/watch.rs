@@ -5,6 +5,7 @@ use axum::response::Response;
 use axum::response::sse::Event;
 use futures::stream;
 use guest::identity::Owner;
+use guest::openapi::Error;
 use guest::{Caller, Path, Problem, Query, sse};
 use serde_json::json;
 
@@ -22,6 +23,18 @@ struct Watch {
     ended: bool,
 }
 
+/// How a transcription stands, now and whenever that changes.
+///
+/// Events `processing`, then `completed`, `failed` or `deleted`, which is the last.
+#[utoipa::path(
+    get,
+    path = "/transcription/{id}/events",
+    responses(
+        (status = 200, description = "The events", body = String, content_type = "text/event-stream"),
+        (status = 404, description = "`TRANSCRIPTION_NOT_FOUND`", body = Error),
+        (status = 410, description = "`TRANSCRIPTION_GONE`", body = Error),
+    ),
+)]
 pub(super) async fn events(
     caller: Caller,
     Path(id): Path<String>,

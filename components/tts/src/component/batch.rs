@@ -6,15 +6,18 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use guest::idempotency::{Key, fingerprint, once};
 use guest::identity::User;
+use guest::openapi::Error;
 use guest::postgres::{self, Transaction};
 use guest::uuid::Uuid;
 use guest::{Caller, Path, Problem, Query, events, extract, params, timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::content::Origin;
 use super::delivery::REQUESTED;
 use super::http::{ByUser, shown};
+use super::openapi::{BatchShown, BatchStarted};
 use super::{library, retention, synthesize};
 use crate::request::{Order, Synthesize};
 
@@ -23,9 +26,12 @@ const MAX_ITEMS: usize = 100;
 const MAX_BYTES: usize = 4 << 20;
 const ROUTE: &str = "/synthesize/batch";
 
-#[derive(Deserialize)]
-struct Batch {
+#[derive(Deserialize, ToSchema)]
+#[schema(as = SynthesizeBatch)]
+pub(super) struct Batch {
+    #[schema(min_items = 1, max_items = 100)]
     items: Vec<Synthesize>,
+    /// Whose; the token's subject when absent.
     user_id: Option<String>,
 }
 
@@ -49,6 +55,20 @@ impl Batch {
     }
 }
 
+/// Speaks up to 100 texts, in the background.
+#[utoipa::path(
+    post,
+    path = "/synthesize/batch",
+    params(Key),
+    request_body(content = Batch),
+    responses(
+        (status = 202, description = "They are being spoken", body = BatchStarted, headers(("Location" = String, description = "Where the batch is"))),
+        (status = 409, description = "`IDEMPOTENCY_KEY_IN_USE`", body = Error),
+        (status = 413, description = "`TEXT_TOO_LONG`", body = Error),
+        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = Error),
+        (status = 502, description = "`UPSTREAM_ERROR`", body = Error),
+    ),
+)]
 pub(super) async fn create(caller: Caller, key: Key, body: Bytes) -> Result<Response, Problem> {
     let batch: Batch = extract::parse(&body)?;
     let user = caller.acts_as(batch.user_id.as_deref())?;
@@ -131,6 +151,15 @@ async fn request(
     events::publish_in(tx, REQUESTED, audio_id, &payload).await
 }
 
+/// A batch, and how far each of its texts is.
+#[utoipa::path(
+    get,
+    path = "/synthesize/batch/{id}",
+    responses(
+        (status = 200, description = "The batch", body = BatchShown),
+        (status = 404, description = "`BATCH_NOT_FOUND`", body = Error),
+    ),
+)]
 pub(super) async fn show(
     caller: Caller,
     Path(id): Path<String>,

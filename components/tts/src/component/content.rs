@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt};
 use guest::bindings::capabilities::lectern::platform::blobs as wit;
 use guest::{Problem, blobs, incoming};
+use utoipa::IntoParams;
 
 use super::rendition::Rendition;
 use crate::format::Format;
@@ -17,6 +18,21 @@ use crate::range::{self, Part};
 /// repeated.
 const ADDRESS_SECONDS: u32 = 86_400;
 const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "described, and read from the headers")]
+pub(super) struct Ranged {
+    /// As in `bytes=0-1023`.
+    #[param(rename = "Range", nullable = false)]
+    range: Option<String>,
+    /// The `ETag` that the range is of.
+    #[param(rename = "If-Range", nullable = false)]
+    if_range: Option<String>,
+    /// `ETag`s that the client has.
+    #[param(rename = "If-None-Match", nullable = false)]
+    if_none_match: Option<String>,
+}
 
 /// The host that the client asked, as in `https://example.org`; empty where it is not known.
 pub(super) struct Origin(String);

@@ -1,38 +1,43 @@
 //! The contract's routes, and what they lack: the bytes, the marks, lists.
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::routing::get;
 use guest::idempotency::{Key, fingerprint};
+use guest::openapi::Error;
 use guest::page::Page;
-use guest::{Caller, Path, Problem, Query, extract, health};
+use guest::{Caller, Path, Problem, Query, Router, extract, health, routes};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
-use super::content::{self, Origin};
+use super::content::{self, Origin, Ranged};
 use super::failure::Failure;
 use super::library::Audio;
+use super::openapi::{Audios, Binary, Deleted, Marks, Shown, Spoken, Voices};
 use super::{batch, engine, library, marking, synthesize};
 use crate::request::{self, Synthesize};
 use crate::voice::Voice;
 
 pub(super) fn router() -> Router {
     Router::new()
-        .route("/synthesize", post(speak))
-        .route("/synthesize/batch", post(batch::create))
-        .route("/synthesize/batch/{id}", get(batch::show))
-        .route("/audio", get(list))
-        .route("/audio/{id}", get(show).delete(delete))
-        .route("/audio/{id}/content", get(bytes))
-        .route("/audio/{id}/marks", get(marks))
-        .route("/voices", get(voices))
+        .routes(routes!(speak))
+        .routes(routes!(batch::create))
+        .routes(routes!(batch::show))
+        .routes(routes!(list))
+        .routes(routes!(show, delete))
+        .routes(routes!(bytes))
+        .routes(routes!(marks))
+        .routes(routes!(voices))
         .route("/health", get(|| health::check("tts")))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 pub(super) struct ByUser {
+    /// Whose; the token's subject when absent.
+    #[param(nullable = false)]
     pub(super) user_id: Option<String>,
 }
 
@@ -43,6 +48,22 @@ fn is_heard(headers: &HeaderMap) -> bool {
     first.is_some_and(|first| first.trim().to_ascii_lowercase().starts_with("audio/"))
 }
 
+/// Speaks a text.
+///
+/// With an `Accept` that begins with `audio/` the answer is the audio itself, while it is spoken.
+#[utoipa::path(
+    post,
+    path = "/synthesize",
+    params(Key),
+    request_body(content = Synthesize),
+    responses(
+        (status = 200, description = "Where the audio is", content((Spoken = "application/json"), (Binary = "audio/mpeg"), (Binary = "audio/ogg"), (Binary = "audio/wav")), headers(("Location" = String, description = "The audio"))),
+        (status = 409, description = "`IDEMPOTENCY_KEY_IN_USE`", body = Error),
+        (status = 413, description = "`TEXT_TOO_LONG`", body = Error),
+        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = Error),
+        (status = 502, description = "`UPSTREAM_ERROR`", body = Error),
+    ),
+)]
 async fn speak(
     caller: Caller,
     key: Key,
@@ -77,6 +98,16 @@ pub(super) async fn shown(audio: &Audio, origin: &Origin) -> Result<Value, Probl
     Ok(body)
 }
 
+/// An audio, and where its bytes are.
+#[utoipa::path(
+    get,
+    path = "/audio/{id}",
+    responses(
+        (status = 200, description = "The audio", body = Shown),
+        (status = 404, description = "`AUDIO_NOT_FOUND`", body = Error),
+        (status = 410, description = "`AUDIO_GONE`", body = Error),
+    ),
+)]
 async fn show(
     caller: Caller,
     Path(id): Path<String>,
@@ -88,6 +119,13 @@ async fn show(
     shown(&audio, &origin).await.map(Json)
 }
 
+/// A user's audio, newest first.
+#[utoipa::path(
+    get,
+    path = "/audio",
+    params(Page),
+    responses((status = 200, description = "The audio", body = Audios)),
+)]
 async fn list(caller: Caller, Query(by): Query<ByUser>, page: Page) -> Result<Response, Problem> {
     let user = caller.acts_as(by.user_id.as_deref())?;
     let found = library::list(&user, &page).await?;
@@ -95,6 +133,16 @@ async fn list(caller: Caller, Query(by): Query<ByUser>, page: Page) -> Result<Re
     Ok(page.answer("audio", found.into_iter().map(item).collect()))
 }
 
+/// Deletes an audio.
+#[utoipa::path(
+    delete,
+    path = "/audio/{id}",
+    responses(
+        (status = 200, description = "It is gone", body = Deleted),
+        (status = 404, description = "`AUDIO_NOT_FOUND`", body = Error),
+        (status = 410, description = "`AUDIO_GONE`", body = Error),
+    ),
+)]
 async fn delete(
     caller: Caller,
     Path(id): Path<String>,
@@ -107,6 +155,21 @@ async fn delete(
     ))
 }
 
+/// The bytes of an audio, whole or a part.
+#[utoipa::path(
+    get,
+    path = "/audio/{id}/content",
+    params(Ranged),
+    responses(
+        (status = 200, description = "All of it", content((Binary = "audio/mpeg"), (Binary = "audio/ogg"), (Binary = "audio/wav")), headers(("ETag" = String, description = "Of the bytes"))),
+        (status = 206, description = "A part", content((Binary = "audio/mpeg"), (Binary = "audio/ogg"), (Binary = "audio/wav")), headers(("Content-Range" = String, description = "Which"))),
+        (status = 304, description = "The client has them"),
+        (status = 404, description = "`AUDIO_NOT_FOUND`", body = Error),
+        (status = 409, description = "`AUDIO_NOT_READY`, `AUDIO_FAILED`", body = Error),
+        (status = 410, description = "`AUDIO_GONE`", body = Error),
+        (status = 416, description = "`RANGE_NOT_SATISFIABLE`", body = Error),
+    ),
+)]
 async fn bytes(
     caller: Caller,
     Path(id): Path<String>,
@@ -118,13 +181,28 @@ async fn bytes(
     content::respond(&audio.id, audio.format, &rendition, &headers).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct Wanted {
+    /// Whose; the token's subject when absent.
+    #[param(nullable = false)]
     user_id: Option<String>,
     /// `sentence`, `word`, or both with a comma; both when absent.
+    #[param(nullable = false, pattern = "^(sentence|word)(,(sentence|word))*$")]
     types: Option<String>,
 }
 
+/// When each sentence and word of an audio begins.
+#[utoipa::path(
+    get,
+    path = "/audio/{id}/marks",
+    responses(
+        (status = 200, description = "The marks", body = Marks),
+        (status = 404, description = "`AUDIO_NOT_FOUND`", body = Error),
+        (status = 409, description = "`AUDIO_NOT_READY`, `AUDIO_FAILED`", body = Error),
+        (status = 410, description = "`AUDIO_GONE`", body = Error),
+        (status = 502, description = "`UPSTREAM_ERROR`", body = Error),
+    ),
+)]
 async fn marks(
     caller: Caller,
     Path(id): Path<String>,
@@ -140,11 +218,22 @@ async fn marks(
     Ok(Json(json!({ "audio_id": id, "speech_marks": marks })))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct ByLanguage {
+    /// As in `en`, or `en-US`.
+    #[param(nullable = false)]
     language_code: Option<String>,
 }
 
+/// The voices that there are.
+#[utoipa::path(
+    get,
+    path = "/voices",
+    responses(
+        (status = 200, description = "The voices", body = Voices),
+        (status = 502, description = "`UPSTREAM_ERROR`", body = Error),
+    ),
+)]
 async fn voices(Query(by): Query<ByLanguage>) -> Result<Json<Value>, Problem> {
     let voices = engine::voices().await?;
     let language = by.language_code.as_deref();
