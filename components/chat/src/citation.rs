@@ -2,6 +2,7 @@
 
 use corpus::answer::Quote;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A document that is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub struct Source {
 
 /// A quote and where it stands. `start` and `end` count Unicode scalar values of the document's
 /// `extracted_text`, end exclusive.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Citation {
     /// `null` for a text that came with the question.
     pub document_id: Option<String>,

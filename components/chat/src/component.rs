@@ -6,6 +6,7 @@ mod history;
 mod http;
 mod library;
 mod listener;
+mod openapi;
 mod sessions;
 mod store;
 mod turn;

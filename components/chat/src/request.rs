@@ -2,6 +2,9 @@
 
 use guest::Problem;
 use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::prompt::{Said, Speaker};
 
 /// Of a message, in characters.
 pub const MAX_MESSAGE: usize = 8_000;
@@ -9,30 +12,62 @@ pub const MAX_MESSAGE: usize = 8_000;
 pub const MAX_CONTEXT: usize = 200_000;
 /// Documents of one question.
 pub const MAX_DOCUMENTS: usize = 20;
+/// Of a conversation that comes with the question: messages, and characters of all.
+const MAX_HISTORY: (usize, usize) = (400, 400_000);
 
-/// The contract's body. Unknown members are ignored.
-#[derive(Debug, Deserialize)]
+/// A question. Unknown members are ignored.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Question)]
 pub struct Request {
     /// What the learner asks.
+    #[schema(min_length = 1, max_length = 8000)]
     pub message: String,
     /// Absent for a new session.
+    #[schema(min_length = 1, max_length = 255)]
     pub session_id: Option<String>,
-    /// See `guest::identity`.
+    /// Whose; the token's subject when absent.
+    #[schema(min_length = 1, max_length = 255)]
     pub user_id: Option<String>,
     /// What the question is about.
     pub document_context: Option<Context>,
     /// As in the context, which comes first.
     pub only_documents: Option<bool>,
+    /// `false` keeps neither question nor answer, and makes no session.
+    pub store: Option<bool>,
+    /// What was said before, where the client keeps the conversation itself: not with a `session_id`.
+    #[schema(max_items = 400)]
+    pub history: Option<Vec<Told>>,
+}
+
+/// A message of a conversation that the client keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+pub struct Told {
+    /// Who said it.
+    pub role: Role,
+    /// What.
+    pub content: String,
+}
+
+/// Who said something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The learner.
+    User,
+    /// The service.
+    Assistant,
 }
 
 /// What the question is about. Documents come before a text.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct Context {
     /// A document of the learner's: the passages are found here.
     pub document_id: Option<String>,
     /// Further ones.
+    #[schema(max_items = 20)]
     pub document_ids: Option<Vec<String>>,
     /// A text that the client chose itself.
+    #[schema(max_length = 200000)]
     pub relevant_text: Option<String>,
     /// Whether an answer that does not stand there is replaced by "not found". The default.
     pub only_documents: Option<bool>,
@@ -74,7 +109,41 @@ impl Request {
                 "`relevant_text` has more than {MAX_CONTEXT} characters"
             )));
         }
+        self.check_history()
+    }
+
+    fn check_history(&self) -> Result<(), Problem> {
+        let is_apart = self.history.is_some() || !self.stores();
+        if is_apart && self.session_id.is_some() {
+            let why = "a session has its own history, and is stored";
+            return Err(Problem::validation(why));
+        }
+        let told = self.history.as_deref().unwrap_or_default();
+        let characters: usize = told.iter().map(|told| told.content.chars().count()).sum();
+        let (most, most_characters) = MAX_HISTORY;
+        if told.len() > most || characters > most_characters {
+            return Err(Problem::validation(format!(
+                "`history` has more than {most} messages, or {most_characters} characters"
+            )));
+        }
         Ok(())
+    }
+
+    /// Whether question and answer are kept.
+    pub fn stores(&self) -> bool {
+        self.store.unwrap_or(true)
+    }
+
+    /// The conversation that came along.
+    pub fn said(&self) -> Vec<Said> {
+        let said = |told: &Told| Said {
+            by: match told.role {
+                Role::User => Speaker::User,
+                Role::Assistant => Speaker::Assistant,
+            },
+            content: told.content.clone(),
+        };
+        self.history.iter().flatten().map(said).collect()
     }
 
     /// The documents it names, each once, in their order.
@@ -142,6 +211,22 @@ mod tests {
         );
         assert!(check(r#"{"message":"hi","session_id":""}"#).is_err());
         assert!(check(r#"{"message":"hi","session_id":"a\nb"}"#).is_err());
+    }
+
+    #[test]
+    fn a_conversation_comes_along_or_is_stored() {
+        let history =
+            r#""history":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Yes?"}]"#;
+        let told = request(&format!(r#"{{"message":"x",{history}}}"#));
+        assert!(told.check().is_ok() && told.stores());
+        let said: Vec<_> = told.said().into_iter().map(|said| said.by).collect();
+        assert_eq!(said, [Speaker::User, Speaker::Assistant]);
+        assert!(check(r#"{"message":"x","store":false}"#).is_ok());
+        assert!(check(r#"{"message":"x","store":false,"session_id":"s"}"#).is_err());
+        assert!(check(&format!(r#"{{"message":"x","session_id":"s",{history}}}"#)).is_err());
+        let long = "x".repeat(MAX_HISTORY.1 + 1);
+        let long = format!(r#"{{"message":"x","history":[{{"role":"user","content":"{long}"}}]}}"#);
+        assert!(check(&long).is_err());
     }
 
     #[test]

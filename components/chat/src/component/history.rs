@@ -10,6 +10,7 @@ use guest::postgres::{self, Row};
 use guest::{Problem, cache, params};
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::IntoParams;
 
 use super::store::{OWN_SESSION, missing};
 
@@ -26,11 +27,13 @@ const MESSAGE: &str = "case when m.role = 'user' then json_build_object('message
      'citations', m.citations, 'partial', m.partial, 'finish', m.finish, 'grounded', m.grounded, 'omitted', m.omitted) end";
 
 /// Which part of a history is asked for.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 pub(super) struct Part {
     /// Messages, 1 to 1,000; all of those by default.
+    #[param(minimum = 1, maximum = 1000, nullable = false)]
     limit: Option<u32>,
     /// Those before it.
+    #[param(nullable = false)]
     cursor: Option<String>,
 }
 

@@ -1,17 +1,20 @@
 //! The contract's routes, and those beyond it.
 
+use axum::Json;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, patch, post};
-use axum::{Json, Router};
+use axum::routing::get;
 use guest::idempotency::Key;
+use guest::openapi::Error;
 use guest::page::Page;
 use guest::uuid::Uuid;
-use guest::{Caller, Path, Problem, Query, health};
+use guest::{Caller, Path, Problem, Query, Router, health, routes};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
 use super::history::{self, Part, Session};
+use super::openapi::{Answered, Deleted, Exported, History, Renamed, Sessions};
 use super::sessions;
 use super::store;
 use super::turn::Turn;
@@ -20,19 +23,40 @@ use crate::request::Request;
 
 pub(super) fn router() -> Router {
     Router::new()
-        .route("/chat", post(chat))
-        .route("/chat/history/{id}", get(history))
-        .route("/chat/sessions", get(list))
-        .route("/chat/sessions/{id}", patch(rename).delete(delete))
-        .route("/chat/sessions/{id}/export", get(export))
+        .routes(routes!(chat))
+        .routes(routes!(history))
+        .routes(routes!(list))
+        .routes(routes!(rename, delete))
+        .routes(routes!(export))
         .route("/health", get(|| health::check("chat")))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct ByUser {
+    /// Whose; the token's subject when absent.
+    #[param(nullable = false)]
     user_id: Option<String>,
 }
 
+/// Answers a question.
+///
+/// From the documents that it names, with quotes of them; without documents, by the language model
+/// alone. With `Accept: text/event-stream` the answer is told while it is written: the events `session`,
+/// `token` (`{"text"}`), `citations`, `done`, and `error` where it breaks off.
+#[utoipa::path(
+    post,
+    path = "/chat",
+    params(Key),
+    responses(
+        (status = 200, description = "The answer", content(
+            (Answered = "application/json"),
+            (String = "text/event-stream"),
+        )),
+        (status = 404, description = "`SESSION_NOT_FOUND`, `DOCUMENT_NOT_FOUND`", body = Error),
+        (status = 409, description = "`DOCUMENT_PROCESSING`, `IDEMPOTENCY_KEY_IN_USE`", body = Error),
+        (status = 422, description = "`DOCUMENT_UNREADABLE`, `IDEMPOTENCY_KEY_REUSED`", body = Error),
+    ),
+)]
 async fn chat(
     caller: Caller,
     key: Key,
@@ -66,6 +90,17 @@ fn accepts_events(headers: &HeaderMap) -> bool {
     accept.is_some_and(|accept| accept.split(',').any(names))
 }
 
+/// What was said in a session.
+///
+/// The latest messages in their order; `next_cursor` leads to earlier ones.
+#[utoipa::path(
+    get,
+    path = "/chat/history/{id}",
+    responses(
+        (status = 200, description = "The messages", body = History),
+        (status = 404, description = "`SESSION_NOT_FOUND`", body = Error),
+    ),
+)]
 async fn history(
     caller: Caller,
     Path(id): Path<String>,
@@ -77,11 +112,20 @@ async fn history(
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct Search {
+    /// Searches titles and one's own messages.
+    #[param(nullable = false)]
     q: Option<String>,
 }
 
+/// A user's sessions, latest first.
+#[utoipa::path(
+    get,
+    path = "/chat/sessions",
+    params(Page),
+    responses((status = 200, description = "The sessions", body = Sessions)),
+)]
 async fn list(
     caller: Caller,
     page: Page,
@@ -92,12 +136,24 @@ async fn list(
     sessions::list(&user, &page, search.q.as_deref()).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct Rename {
+    /// 1 to 120 characters, none of them control characters.
+    #[schema(min_length = 1, max_length = 120)]
     title: String,
+    /// Whose; the token's subject when absent.
     user_id: Option<String>,
 }
 
+/// Gives a session another title.
+#[utoipa::path(
+    patch,
+    path = "/chat/sessions/{id}",
+    responses(
+        (status = 200, description = "The title as it is kept", body = Renamed),
+        (status = 404, description = "`SESSION_NOT_FOUND`", body = Error),
+    ),
+)]
 async fn rename(
     caller: Caller,
     Path(id): Path<String>,
@@ -110,6 +166,15 @@ async fn rename(
     Ok(Json(json!({ "session_id": id, "title": title })))
 }
 
+/// Deletes a session with all that was said in it.
+#[utoipa::path(
+    delete,
+    path = "/chat/sessions/{id}",
+    responses(
+        (status = 200, description = "It is gone", body = Deleted),
+        (status = 404, description = "`SESSION_NOT_FOUND`", body = Error),
+    ),
+)]
 async fn delete(
     caller: Caller,
     Path(id): Path<String>,
@@ -122,11 +187,25 @@ async fn delete(
     ))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct Export {
+    /// `json` when absent.
+    #[param(nullable = false, pattern = "^(json|markdown)$")]
     format: Option<String>,
 }
 
+/// A session to take away, as JSON or Markdown.
+#[utoipa::path(
+    get,
+    path = "/chat/sessions/{id}/export",
+    responses(
+        (status = 200, description = "All of it", content(
+            (Exported = "application/json"),
+            (String = "text/markdown"),
+        )),
+        (status = 404, description = "`SESSION_NOT_FOUND`", body = Error),
+    ),
+)]
 async fn export(
     caller: Caller,
     Path(id): Path<String>,

@@ -209,24 +209,29 @@ pub(super) async fn answered(
     };
     insert(&tx, place, user, &message).await?;
     let timestamp = timestamp::now();
-    let body = json!({
-        "session_id": session,
-        "response": answer.text,
-        "timestamp": timestamp,
-        "message_id": message_id,
-        "engine": answer.engine,
-        "citations": answer.citations,
-        "finish": answer.finish,
-        "grounded": answer.grounded,
-        "omitted": answer.omitted,
-        "partial": answer.partial(),
-    });
+    let body = body(Some((session, &message_id)), answer, &timestamp);
     let response = claim.answer_in(&tx, StatusCode::OK, None, &body).await?;
     postgres::commit(tx).await?;
     Ok(Stored {
         message_id,
         timestamp,
         response,
+    })
+}
+
+/// The contract's answer; `kept` is the session and the message that it is kept as.
+pub(super) fn body(kept: Option<(&str, &str)>, answer: &Answer, timestamp: &str) -> Value {
+    json!({
+        "session_id": kept.map(|(session, _)| session),
+        "response": answer.text,
+        "timestamp": timestamp,
+        "message_id": kept.map(|(_, message)| message),
+        "engine": answer.engine,
+        "citations": answer.citations,
+        "finish": answer.finish,
+        "grounded": answer.grounded,
+        "omitted": answer.omitted,
+        "partial": answer.partial(),
     })
 }
 

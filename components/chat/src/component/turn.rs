@@ -4,16 +4,18 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use axum::http::StatusCode;
 use axum::response::Response;
 use futures::channel::oneshot;
 use guest::idempotency::{self, Claim, Key, fingerprint};
 use guest::identity::User;
-use guest::{Problem, log};
+use guest::{Problem, log, timestamp};
 use serde_json::json;
 
 use super::answer::{self, Answer};
 use super::listener::Listener;
-use super::store::{self, Question, Stored};
+use super::store::{self, Question};
+use crate::prompt::Speaker;
 use crate::request::Request;
 
 pub(super) const ROUTE: &str = "/chat";
@@ -50,6 +52,9 @@ impl Turn {
     }
 
     async fn once(&self, key: Key, first: First) -> Result<Response, Problem> {
+        if !self.request.stores() {
+            return self.pass(first).await;
+        }
         let asked = self.fingerprint();
         idempotency::once(key, &self.user, ROUTE, &asked, async |claim: &Claim| {
             self.answer(claim, first).await
@@ -58,18 +63,52 @@ impl Turn {
     }
 
     fn fingerprint(&self) -> String {
-        let documents = self.request.documents().join("\n");
-        fingerprint(&[
-            self.request.message.as_bytes(),
-            self.request
-                .session_id
-                .as_deref()
-                .unwrap_or_default()
-                .as_bytes(),
+        let request = &self.request;
+        let (documents, told) = (request.documents().join("\n"), self.told());
+        let alone = [u8::from(request.only_documents())];
+        let mut parts = vec![
+            request.message.as_bytes(),
+            request.session_id.as_deref().unwrap_or_default().as_bytes(),
             documents.as_bytes(),
-            self.request.text().unwrap_or_default().as_bytes(),
-            &[u8::from(self.request.only_documents())],
-        ])
+            request.text().unwrap_or_default().as_bytes(),
+            &alone,
+        ];
+        // Without one it is what it was before there were any.
+        parts.extend(told.as_deref().map(str::as_bytes));
+        fingerprint(&parts)
+    }
+
+    /// The conversation that came along.
+    fn told(&self) -> Option<String> {
+        let said = self.request.said();
+        let told = said
+            .iter()
+            .map(|said| (said.by == Speaker::User, &said.content));
+        (!said.is_empty()).then(|| json!(told.collect::<Vec<_>>()).to_string())
+    }
+
+    /// Whoever reads along, where somebody does.
+    fn listener(&self, first: &First) -> Listener {
+        if self.streamed
+            && let Some(sender) = first.take()
+        {
+            let (listener, response) = Listener::streaming();
+            // Whoever has left already is noticed like one who leaves later.
+            let _ = sender.send(Ok(response));
+            return listener;
+        }
+        Listener::none()
+    }
+
+    /// Answers, and keeps nothing: with a key too, as there would be something kept.
+    async fn pass(&self, first: First) -> Result<Response, Problem> {
+        let asked = answer::find(&self.request, &self.user).await?;
+        let mut listener = self.listener(&first);
+        let answer = answer::answer(&asked, &self.request.said(), &mut listener).await;
+        let timestamp = timestamp::now();
+        close(&mut listener, &answer, None, &timestamp).await;
+        let body = store::body(None, &answer, &timestamp);
+        Ok(idempotency::respond(StatusCode::OK, None, &body))
     }
 
     async fn answer(&self, claim: &Claim, first: First) -> Result<Response, Problem> {
@@ -82,16 +121,10 @@ impl Turn {
             user: &self.user,
             sources: &asked.sources,
         };
-        let earlier = store::ask(&question, message).await?;
-        let mut listener = Listener::none();
-        if self.streamed
-            && let Some(sender) = first.take()
-        {
-            let (streaming, response) = Listener::streaming();
-            listener = streaming;
-            // Whoever has left already is noticed like one who leaves later.
-            let _ = sender.send(Ok(response));
-        }
+        let mut earlier = store::ask(&question, message).await?;
+        // Of a session that is there the request says nothing.
+        earlier.said.splice(..0, self.request.said());
+        let mut listener = self.listener(&first);
         listener
             .say("session", &json!({ "session_id": self.session }))
             .await;
@@ -99,7 +132,8 @@ impl Turn {
         let stored = store::answered(claim, &question, &earlier, &answer);
         match stored.await {
             Ok(stored) => {
-                close(&mut listener, &answer, &stored).await;
+                let message = Some(stored.message_id.as_str());
+                close(&mut listener, &answer, message, &stored.timestamp).await;
                 Ok(stored.response)
             }
             Err(problem) => {
@@ -110,7 +144,12 @@ impl Turn {
     }
 }
 
-async fn close(listener: &mut Listener, answer: &Answer, stored: &Stored) {
+async fn close(
+    listener: &mut Listener,
+    answer: &Answer,
+    message_id: Option<&str>,
+    timestamp: &str,
+) {
     listener
         .say("citations", &json!({ "citations": answer.citations }))
         .await;
@@ -119,12 +158,12 @@ async fn close(listener: &mut Listener, answer: &Answer, stored: &Stored) {
         return fail(listener, "ANSWER_INTERRUPTED", why).await;
     }
     let done = json!({
-        "message_id": stored.message_id,
+        "message_id": message_id,
         "engine": answer.engine,
         "finish": answer.finish,
         "grounded": answer.grounded,
         "omitted": answer.omitted,
-        "timestamp": stored.timestamp,
+        "timestamp": timestamp,
     });
     listener.say("done", &done).await;
 }
