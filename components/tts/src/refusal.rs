@@ -26,6 +26,13 @@ impl Refusal {
         Self::new("VALIDATION_ERROR", why)
     }
 
+    /// Text that no voice makes a sound of.
+    pub fn nothing_to_say() -> Self {
+        let why =
+            "`text` has nothing that the voice can say: it reads words and numbers of its language";
+        Self::new("NOTHING_TO_SAY", why)
+    }
+
     /// Too much text.
     pub fn too_long(why: impl Into<String>) -> Self {
         Self::new("TEXT_TOO_LONG", why)
@@ -36,6 +43,7 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal.code {
             "TEXT_TOO_LONG" => StatusCode::PAYLOAD_TOO_LARGE,
+            "NOTHING_TO_SAY" => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::BAD_REQUEST,
         };
         Self::new(status, refusal.code, refusal.why)

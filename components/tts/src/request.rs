@@ -17,8 +17,8 @@ pub const MAX_SPOKEN: usize = 100_000;
 const MAX_TOTAL: usize = 200_000;
 /// Of a voice's, an engine's or a language's name, in bytes.
 const MAX_NAME: usize = 64;
-/// Hertz; of WAV the first two alone, as of Polly's samples.
-const RATES: [u32; 6] = [8_000, 16_000, 22_050, 24_000, 44_100, 48_000];
+/// Hertz of what anybody could hear; which of them a voice has, its engine says.
+const RATES: std::ops::RangeInclusive<u32> = 1..=192_000;
 
 /// What is said, and how. Unknown members are ignored.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
@@ -123,7 +123,7 @@ impl Synthesize {
             voice: name(self.voice_id, "voice_id")?,
             language: name(self.language_code, "language_code")?,
             engine: engine.transpose()?,
-            rate: rate(self.sample_rate.as_ref(), format)?,
+            rate: rate(self.sample_rate.as_ref())?,
             marks: kinds(&self.speech_marks)?,
             units: units(&self.text, is_ssml)?,
             text: self.text,
@@ -145,26 +145,16 @@ fn name(name: Option<String>, member: &str) -> Result<Option<String>, Refusal> {
     }
 }
 
-fn rate(rate: Option<&Value>, format: Format) -> Result<Option<u32>, Refusal> {
-    let rates = match format {
-        Format::Wav => &RATES[..2],
-        Format::Mp3 | Format::Ogg => &RATES[..],
-    };
+fn rate(rate: Option<&Value>) -> Result<Option<u32>, Refusal> {
     let parsed = match rate {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::String(digits)) => digits.parse().ok(),
         Some(number) => number.as_u64().and_then(|rate| u32::try_from(rate).ok()),
     };
-    let known = parsed.filter(|rate| rates.contains(rate));
-    let why = || {
-        let rates: Vec<_> = rates.iter().map(u32::to_string).collect();
-        let why = format!(
-            "`sample_rate` of that format is one of {}",
-            rates.join(", ")
-        );
-        Refusal::new("UNSUPPORTED_SAMPLE_RATE", why)
-    };
-    known.map(Some).ok_or_else(why)
+    let why = "`sample_rate` is a number of hertz, as in 16000";
+    let rate = parsed.filter(|rate| RATES.contains(rate));
+    rate.map(Some)
+        .ok_or_else(|| Refusal::new("UNSUPPORTED_SAMPLE_RATE", why))
 }
 
 /// The kinds of marks by their names, each once.
@@ -195,14 +185,32 @@ pub fn units(text: &str, is_ssml: bool) -> Result<Vec<Unit>, Refusal> {
     if spoken > MAX_SPOKEN {
         return Err(too_long(MAX_SPOKEN));
     }
-    let says = |unit: &Unit| {
-        let words = text.get(unit.source.clone()).unwrap_or_default();
-        unit.spoken > 0 && !words.trim().is_empty()
+    let says = |of: fn(char) -> bool| {
+        let mut spoken = units.iter().filter(|unit| unit.spoken > 0);
+        spoken.any(|unit| {
+            text.get(unit.source.clone())
+                .is_some_and(|t| t.contains(of))
+        })
     };
-    if !units.iter().any(says) {
+    if !says(|c| !c.is_whitespace()) {
         return Err(Refusal::invalid("`text` says nothing"));
     }
-    Ok(units)
+    // What is left a voice may say or not: that is known to its engine.
+    match says(|c| !is_pause(c)) {
+        true => Ok(units),
+        false => Err(Refusal::nothing_to_say()),
+    }
+}
+
+/// What no voice makes more of than a pause: punctuation, and what cannot be seen. Signs such as `%` have
+/// names.
+fn is_pause(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || ".,;:!?'\"()[]{}-`\u{A1}\u{AB}\u{AD}\u{B7}\u{BB}\u{BF}\u{FEFF}".contains(c)
+        || matches!(c, '\u{2000}'..='\u{206F}' | '\u{3000}'..='\u{3003}' | '\u{3008}'..='\u{301F}')
+        || matches!(c, '\u{FE00}'..='\u{FE0F}' | '\u{FF01}' | '\u{FF08}'..='\u{FF09}' | '\u{FF0C}'..='\u{FF0E}')
+        || matches!(c, '\u{FF1A}'..='\u{FF1B}' | '\u{FF1F}')
 }
 
 #[cfg(test)]
@@ -258,8 +266,14 @@ mod tests {
                 "UNSUPPORTED_FORMAT",
             ),
             (r#"{"text":"a","engine":"magic"}"#, "UNSUPPORTED_ENGINE"),
+            (r#"{"text":"... -- !?"}"#, "NOTHING_TO_SAY"),
+            (r#"{"text":"。！「」"}"#, "NOTHING_TO_SAY"),
             (
-                r#"{"text":"a","sample_rate":11025}"#,
+                r#"{"text":"<speak>…</speak>","text_type":"ssml"}"#,
+                "NOTHING_TO_SAY",
+            ),
+            (
+                r#"{"text":"a","sample_rate":0.5}"#,
                 "UNSUPPORTED_SAMPLE_RATE",
             ),
             (
@@ -268,10 +282,6 @@ mod tests {
             ),
             (
                 r#"{"text":"a","sample_rate":{}}"#,
-                "UNSUPPORTED_SAMPLE_RATE",
-            ),
-            (
-                r#"{"text":"a","output_format":"wav","sample_rate":24000}"#,
                 "UNSUPPORTED_SAMPLE_RATE",
             ),
             (r#"{"text":"<speak>","text_type":"ssml"}"#, "INVALID_SSML"),

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use guest::Problem;
 use guest::bindings::capabilities::lectern::platform::speech::Error;
 use guest::log;
+use serde_json::json;
 
 use crate::joint::Broken;
 use crate::refusal::Refusal;
@@ -24,6 +25,8 @@ impl Failure {
     pub(super) fn of(error: Error, is_ssml: bool) -> Self {
         let away = |code, why: &str| Self::Away(Problem::unavailable(code, why));
         match error {
+            Error::NothingToSay => Refusal::nothing_to_say().into(),
+            Error::UnsupportedSampleRate(rates) => Self::Refused(no_such_rate(&rates)),
             Error::Invalid(why) if is_ssml => Refusal::new("INVALID_SSML", why).into(),
             Error::Invalid(why) => Refusal::invalid(why).into(),
             Error::TooLong(most) => {
@@ -55,6 +58,16 @@ impl Failure {
             Self::Left => Problem::internal(),
         }
     }
+}
+
+fn no_such_rate(rates: &[u32]) -> Problem {
+    let shown: Vec<_> = rates.iter().map(u32::to_string).collect();
+    let why = format!(
+        "`sample_rate` of that voice and format is one of {}",
+        shown.join(", ")
+    );
+    Problem::from(Refusal::new("UNSUPPORTED_SAMPLE_RATE", why))
+        .details(json!({ "sample_rates": rates }))
 }
 
 impl From<Refusal> for Failure {

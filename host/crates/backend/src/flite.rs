@@ -15,6 +15,7 @@ use capability::speech::{
 };
 use flite_rs::Engine;
 use flite_rs::ffeature::{ItemPath, path_to_item};
+use flite_rs::phoneset::SILENCE;
 use futures::{StreamExt, stream};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
@@ -107,6 +108,32 @@ fn spoken(
     })
 }
 
+/// The pieces, where any of them is more than silence to the voice: it passes over what it cannot read, as
+/// emoji and other scripts, and would make a breath of it.
+async fn sayable(
+    turns: Arc<Semaphore>,
+    engine: Arc<Engine>,
+    pieces: Vec<Piece>,
+) -> Result<Vec<Piece>, Error> {
+    let _turn = turns.acquire().await.map_err(|e| broken(&e))?;
+    let looking = tokio::task::spawn_blocking(move || {
+        // The first piece, as a rule.
+        let is_sayable = pieces.iter().any(|piece| is_said(&engine, piece));
+        is_sayable.then_some(pieces)
+    });
+    let found = looking.await.map_err(|e| broken(&e))?;
+    found.ok_or(Error::NothingToSay)
+}
+
+fn is_said(engine: &Engine, piece: &Piece) -> bool {
+    let Piece::Speech { text, .. } = piece else {
+        return false;
+    };
+    let utterance = engine.analyse(text);
+    let mut segments = utterance.iter_relation("Segment");
+    segments.any(|segment| utterance.name(segment) != SILENCE)
+}
+
 fn script(input: &Input) -> Result<Vec<Piece>, Error> {
     if input.as_str().chars().count() > MAX_SOURCE {
         return Err(Error::TooLong {
@@ -144,10 +171,10 @@ impl Speech for Flite {
         let engine = self.engine(request)?;
         let rate = engine.sample_rate();
         if request.sample_rate.is_some_and(|wanted| wanted != rate) {
-            let voice = &request.voice;
-            return Err(Error::Invalid(format!("the voice {voice} has {rate} Hz")));
+            return Err(Error::UnsupportedSampleRate { rates: vec![rate] });
         }
         let pieces = script(&request.input)?;
+        let pieces = sayable(self.turns.clone(), engine.clone(), pieces).await?;
         Ok(Audio {
             engine: EngineKind::Local,
             format: request.format,
@@ -291,6 +318,7 @@ fn word_starts(engine: &Engine, text: &str) -> Vec<Option<u32>> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -348,22 +376,36 @@ mod tests {
     #[tokio::test]
     async fn what_the_engine_cannot_do_is_said() {
         let flite = Flite::new(1).unwrap();
-        let cases = [
-            Request {
-                sample_rate: Some(22_050),
-                ..text("Hello.")
-            },
-            Request {
-                engine: Some(EngineKind::Neural),
-                ..text("Hello.")
-            },
-        ];
-        for request in cases {
-            let refused = flite.synthesize(&request).await.err();
-            assert!(matches!(refused, Some(Error::Invalid(_))), "{refused:?}");
-        }
+        let rate = Request {
+            sample_rate: Some(22_050),
+            ..text("Hello.")
+        };
+        let refused = flite.synthesize(&rate).await.err();
+        let rates = vec![16_000];
+        assert_eq!(refused, Some(Error::UnsupportedSampleRate { rates }));
+        let neural = Request {
+            engine: Some(EngineKind::Neural),
+            ..text("Hello.")
+        };
+        let refused = flite.synthesize(&neural).await.err();
+        assert!(matches!(refused, Some(Error::Invalid(_))), "{refused:?}");
         let long = flite.synthesize(&text(&"a ".repeat(50_001))).await.err();
         assert_eq!(long, Some(Error::TooLong { limit: 100_000 }));
+    }
+
+    #[tokio::test]
+    async fn what_the_voice_cannot_read_is_told_and_not_breathed() {
+        let flite = Flite::new(1).unwrap();
+        for silent in ["🎉 🎂", "日本語。", "... !!! ???", "«»—…", "Привет"] {
+            let refused = flite.synthesize(&text(silent)).await.err();
+            assert_eq!(refused, Some(Error::NothingToSay), "{silent}");
+        }
+        let ssml = "<speak><s>日本語</s><break time='1s'/></speak>";
+        let refused = flite.synthesize(&request(Input::Ssml(ssml.into()))).await;
+        assert_eq!(refused.err(), Some(Error::NothingToSay));
+        for said in ["7", "$", "日本語。 And so on.", "A"] {
+            assert!(samples(&flite, &text(said)).await > 1_000, "{said}");
+        }
     }
 
     #[tokio::test]
@@ -410,7 +452,10 @@ mod tests {
             "\n\n\n".into(),
         ];
         for odd in odd {
-            samples(&flite, &text(&odd)).await;
+            match flite.synthesize(&text(&odd)).await {
+                Ok(audio) => assert!(audio.data.all(|part| ready(part.is_ok())).await),
+                Err(error) => assert_eq!(error, Error::NothingToSay),
+            }
             let kinds = [MarkKind::Sentence, MarkKind::Word];
             flite.marks(&text(&odd), &kinds).await.unwrap();
         }

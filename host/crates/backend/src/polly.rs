@@ -1,8 +1,12 @@
 //! Speech by Amazon Polly. <https://docs.aws.amazon.com/polly/latest/dg/API_SynthesizeSpeech.html>
 
+mod known;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::known::Known;
+use crate::aws::{Aws, Failure, chain};
 use async_trait::async_trait;
 use aws_sdk_polly::Client;
 use aws_sdk_polly::config::Builder;
@@ -18,12 +22,8 @@ use capability::speech::{
 };
 use futures::{StreamExt, stream};
 use serde::Deserialize;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 
-use crate::aws::{Aws, Failure, chain};
-
-/// How long the list of voices is good for.
+/// How long nobody asks for the list of voices again.
 const VOICES_LAST: Duration = Duration::from_secs(3_600);
 /// Characters that one call speaks, without tags.
 const MAX_BILLED: u32 = 3_000;
@@ -34,13 +34,10 @@ const MAX_MARKS: usize = 8 << 20;
 const CODED_RATES: &[u32] = &[8_000, 16_000, 22_050, 24_000, 44_100, 48_000];
 const PCM_RATES: &[u32] = &[8_000, 16_000];
 
-/// What is known of Polly's voices, and since when.
-type Voices = Option<(Instant, Arc<Vec<Voice>>)>;
-
 /// Amazon Polly.
 pub struct Polly {
     client: Client,
-    voices: Mutex<Voices>,
+    voices: Known<Vec<Voice>>,
 }
 
 impl Polly {
@@ -52,21 +49,18 @@ impl Polly {
                     .interceptor(aws.calls.clone())
                     .build(),
             ),
-            voices: Mutex::default(),
+            voices: Known::new(VOICES_LAST),
         }
     }
 
-    /// Listed at most once an hour, and by one caller at a time.
+    /// Asks for the list of voices again after so long.
+    pub fn listing_every(mut self, lasts: Duration) -> Self {
+        self.voices = Known::new(lasts);
+        self
+    }
+
     async fn listed(&self) -> Result<Arc<Vec<Voice>>, Error> {
-        let mut known = self.voices.lock().await;
-        match &*known {
-            Some((since, voices)) if since.elapsed() < VOICES_LAST => Ok(voices.clone()),
-            _ => {
-                let voices = Arc::new(self.list().await?);
-                *known = Some((Instant::now(), voices.clone()));
-                Ok(voices)
-            }
-        }
+        self.voices.get(self.list()).await
     }
 
     async fn list(&self) -> Result<Vec<Voice>, Error> {
@@ -162,11 +156,9 @@ fn rate(request: &Request, engine: EngineKind) -> Result<u32, Error> {
     if rates.contains(&rate) {
         return Ok(rate);
     }
-    let known: Vec<_> = rates.iter().map(u32::to_string).collect();
-    Err(Error::Invalid(format!(
-        "the sample rate of that format is one of {} Hz",
-        known.join(", ")
-    )))
+    Err(Error::UnsupportedSampleRate {
+        rates: rates.to_vec(),
+    })
 }
 
 fn check_length(input: &Input) -> Result<(), Error> {
@@ -344,7 +336,9 @@ mod tests {
         };
         assert_eq!(rate(&request, EngineKind::Neural), Ok(16_000));
         request.sample_rate = Some(24_000);
-        assert!(rate(&request, EngineKind::Neural).is_err());
+        let refused = rate(&request, EngineKind::Neural);
+        let rates = vec![8_000, 16_000];
+        assert_eq!(refused, Err(Error::UnsupportedSampleRate { rates }));
         request.format = Format::Mp3;
         assert_eq!(rate(&request, EngineKind::Neural), Ok(24_000));
         request.sample_rate = None;

@@ -159,6 +159,15 @@ pub enum Error {
     /// What cannot be spoken.
     #[error("{0}")]
     Invalid(String),
+    /// A rate that the voice does not have in that format.
+    #[error("the voice has no such sample rate: it has {rates:?} Hz")]
+    UnsupportedSampleRate {
+        /// Those that it has, in hertz.
+        rates: Vec<u32>,
+    },
+    /// Signs or another script alone, as far as the voice knows.
+    #[error("the voice finds nothing to say in it")]
+    NothingToSay,
 }
 
 /// An engine, or several.
@@ -166,7 +175,8 @@ pub enum Error {
 pub trait Speech: Send + Sync {
     /// All of them, or those of a language.
     async fn voices(&self, language_code: Option<&str>) -> Result<Vec<Voice>, Error>;
-    /// Speaks. MUST NOT speak with another voice or engine than the one asked for.
+    /// Speaks. MUST NOT speak with another voice or engine than the one asked for, nor answer silence where
+    /// it knows that it has nothing to say.
     async fn synthesize(&self, request: &Request) -> Result<Audio, Error>;
     /// Says when sentences and words are spoken; [`Error::Invalid`] where the engine cannot tell.
     async fn marks(&self, request: &Request, kinds: &[MarkKind]) -> Result<Vec<Mark>, Error>;

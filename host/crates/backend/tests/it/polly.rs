@@ -87,7 +87,11 @@ async fn what_a_voice_cannot_do_is_refused_before_it_costs_a_call() {
     ];
     for request in refused {
         let got = spoken(&polly, &request).await;
-        assert!(matches!(got, Err(Error::Invalid(_))), "{got:?}");
+        let is_refused = matches!(
+            got,
+            Err(Error::Invalid(_) | Error::UnsupportedSampleRate { .. })
+        );
+        assert!(is_refused, "{got:?}");
     }
     assert_eq!(amazon.fake.calls(SPEAK), 0);
 }
@@ -222,6 +226,16 @@ async fn wrong_credentials_are_told_from_a_service_that_is_away() {
     let away = account(NOBODY, ACCESS_KEY_ID, SECRET_ACCESS_KEY).await;
     let got = Polly::new(&away).voices(None).await;
     assert!(matches!(got, Err(Error::Unavailable(_))), "{got:?}");
+}
+
+#[tokio::test]
+async fn voices_that_were_listed_are_known_while_polly_is_away() {
+    let (amazon, polly) = polly().await;
+    let polly = polly.listing_every(Duration::ZERO);
+    let voices = polly.voices(None).await.unwrap();
+    amazon.fake.trouble("DescribeVoices", Trouble::Fail, 100);
+    assert_eq!(polly.voices(None).await, Ok(voices));
+    assert_eq!(Polly::new(&amazon.aws).voices(None).await.ok(), None);
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ pub async fn all(speech: &dyn Speech) {
     voices_are_listed_by_language(speech).await;
     a_longer_text_takes_longer(speech).await;
     what_cannot_be_spoken_is_invalid(speech).await;
+    a_rate_that_no_voice_has_is_told_with_those_it_has(speech).await;
 }
 
 /// The list, and its filter.
@@ -70,4 +71,17 @@ pub async fn what_cannot_be_spoken_is_invalid(speech: &dyn Speech) {
         speak(speech, &malformed).await,
         Err(Error::Invalid(_))
     ));
+}
+
+/// One of those that are told is taken.
+pub async fn a_rate_that_no_voice_has_is_told_with_those_it_has(speech: &dyn Speech) {
+    let voice = &speech.voices(Some("en-US")).await.expect("voices")[0].id;
+    let mut request = request(voice, "Hello.", Format::Pcm);
+    request.sample_rate = Some(12_345);
+    let Err(Error::UnsupportedSampleRate { rates }) = speak(speech, &request).await else {
+        panic!("12,345 Hz were spoken, or refused otherwise");
+    };
+    request.sample_rate = rates.first().copied();
+    let (rate, _) = speak(speech, &request).await.expect("audio");
+    assert_eq!(Some(rate), request.sample_rate);
 }

@@ -227,6 +227,8 @@ impl From<Error> for wit::Error {
             Error::QuotaExceeded => Self::QuotaExceeded,
             Error::TooLong { limit } => Self::TooLong(limit),
             Error::Invalid(why) => Self::Invalid(why),
+            Error::UnsupportedSampleRate { rates } => Self::UnsupportedSampleRate(rates),
+            Error::NothingToSay => Self::NothingToSay,
         }
     }
 }
