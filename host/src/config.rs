@@ -95,7 +95,7 @@ impl Config {
             backends: Backends::of(&environment)?,
             identity,
             secrets: secrets(&environment),
-            settings: Settings::of(&environment),
+            settings: Settings::of(&environment)?,
             dead_letter_days: dead_letter_days(&environment)?,
             outbound_private: is_outbound_private(&environment),
         })
