@@ -94,6 +94,8 @@ pub(crate) struct Knobs {
     settings: Mutex<Settings>,
     troubles: Mutex<HashMap<String, VecDeque<Trouble>>>,
     calls: Mutex<HashMap<String, usize>>,
+    /// Calls of an operation under way, and the most that there were.
+    under_way: Mutex<HashMap<String, (usize, usize)>>,
 }
 
 impl Knobs {
@@ -115,6 +117,24 @@ impl Knobs {
     pub(crate) fn called(&self, operation: &str) -> Option<Trouble> {
         *locked(&self.calls).entry(operation.to_owned()).or_default() += 1;
         locked(&self.troubles).get_mut(operation)?.pop_front()
+    }
+
+    pub(crate) fn begin(&self, operation: &str) {
+        let mut under_way = locked(&self.under_way);
+        let (now, most) = under_way.entry(operation.to_owned()).or_default();
+        *now += 1;
+        *most = (*most).max(*now);
+    }
+
+    pub(crate) fn end(&self, operation: &str) {
+        if let Some((now, _)) = locked(&self.under_way).get_mut(operation) {
+            *now -= 1;
+        }
+    }
+
+    pub(crate) fn most_at_once(&self, operation: &str) -> usize {
+        let under_way = locked(&self.under_way);
+        under_way.get(operation).map_or(0, |(_, most)| *most)
     }
 
     pub(crate) fn calls(&self, operation: &str) -> usize {

@@ -143,6 +143,11 @@ impl Fake {
         self.world.knobs.calls(operation)
     }
 
+    /// The most calls of an operation that there were at once.
+    pub fn most_at_once(&self, operation: &str) -> usize {
+        self.world.knobs.most_at_once(operation)
+    }
+
     /// How long every answer waits.
     pub fn delay(&self, latency: Duration) {
         self.world.knobs.set(|set| set.latency = latency);

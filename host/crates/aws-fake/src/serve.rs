@@ -102,7 +102,9 @@ async fn answer(world: Arc<World>, request: http::Request<Incoming>) -> io::Resu
     let body = body.map_err(io::Error::other)?.to_bytes();
     let call = Call::new(parts, body);
     let trouble = world.knobs.called(&call.operation);
+    world.knobs.begin(&call.operation);
     tokio::time::sleep(world.knobs.settings().latency).await;
+    world.knobs.end(&call.operation);
     let response = respond(&world, &call, trouble);
     if trouble == Some(Trouble::Lose) {
         return Err(io::Error::other("the answer is lost"));
