@@ -77,10 +77,20 @@ impl Earlier {
             return Err(in_use(self.lease));
         };
         let mut response = respond(status, self.location.as_deref(), &self.body);
-        let yes = HeaderValue::from_static("true");
-        response.headers_mut().insert(REPLAYED, yes);
+        mark_replayed(&mut response);
         Ok(response)
     }
+}
+
+/// Says of an answer that it is an earlier one.
+pub fn mark_replayed(response: &mut Response) {
+    let yes = HeaderValue::from_static("true");
+    response.headers_mut().insert(REPLAYED, yes);
+}
+
+/// Whether it is, for whoever answers with more than JSON.
+pub fn is_replayed(response: &Response) -> bool {
+    response.headers().contains_key(REPLAYED)
 }
 
 /// The first is asked after again when it may be done, and no later than its lease ends.

@@ -5,24 +5,22 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::response::Response;
 use guest::idempotency::{Key, fingerprint, once};
-use guest::identity::User;
 use guest::openapi::Error;
-use guest::postgres::{self, Transaction};
+use guest::postgres;
 use guest::uuid::Uuid;
-use guest::{Caller, Path, Problem, Query, events, extract, params, timestamp};
+use guest::{Caller, Path, Problem, Query, extract, timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::content::Origin;
-use super::delivery::REQUESTED;
 use super::http::{ByUser, shown};
 use super::openapi::{BatchShown, BatchStarted};
-use super::{library, retention, synthesize};
+use super::waiting::{self, Maker};
+use super::{engine, library, synthesize};
 use crate::request::{Order, Synthesize};
 
 const MAX_ITEMS: usize = 100;
-/// Of all texts, in bytes: each is in an event.
+/// Of all texts, in bytes: they are stored in one statement.
 const MAX_BYTES: usize = 4 << 20;
 const ROUTE: &str = "/synthesize/batch";
 
@@ -73,8 +71,9 @@ pub(super) async fn create(caller: Caller, key: Key, body: Bytes) -> Result<Resp
     let batch: Batch = extract::parse(&body)?;
     let user = caller.acts_as(batch.user_id.as_deref())?;
     let orders = batch.check()?;
+    let voices = engine::voices().await?;
     for (at, order) in orders.iter().enumerate() {
-        let speaker = synthesize::speaker(order).await;
+        let speaker = synthesize::chosen(&voices, order);
         speaker.map_err(|failure| failure.problem().details(json!({ "item": at })))?;
     }
     let owner = user.clone();
@@ -85,14 +84,14 @@ pub(super) async fn create(caller: Caller, key: Key, body: Bytes) -> Result<Resp
         &fingerprint(&[&body]),
         async move |claim| {
             let batch_id = Uuid::new_v4().to_string();
+            // In the order of their making.
+            let id = |order| (Uuid::now_v7().to_string(), order);
+            let rows: Vec<_> = orders.iter().map(id).collect();
             let tx = postgres::begin().await?;
-            let mut items = Vec::new();
-            for order in &orders {
-                // In the order of their making.
-                let audio_id = Uuid::now_v7().to_string();
-                request(&tx, &batch_id, &audio_id, &user, order).await?;
-                items.push(json!({ "audio_id": audio_id, "status": "processing" }));
-            }
+            waiting::insert_in(&tx, &user, Maker::Events(&batch_id), &rows).await?;
+            waiting::ask_for_batch_in(&tx, &batch_id).await?;
+            let item = |(id, _): &(String, _)| json!({ "audio_id": id, "status": "processing" });
+            let items: Vec<_> = rows.iter().map(item).collect();
             let body = json!({
                 "batch_id": batch_id,
                 "status": "processing",
@@ -109,48 +108,6 @@ pub(super) async fn create(caller: Caller, key: Key, body: Bytes) -> Result<Resp
     .await
 }
 
-async fn request(
-    tx: &Transaction,
-    batch_id: &str,
-    audio_id: &str,
-    user: &User,
-    order: &Order,
-) -> Result<(), Problem> {
-    postgres::execute_in(
-        tx,
-        "insert into audio (audio_id, tenant, user_id, batch_id, status, text, text_type, format, \
-         requested_voice_id, expires_at) \
-         values ($1, $2, $3, $4, 'processing', $5, $6, $7, $8, now() + $9 * interval '1 day')",
-        params![
-            audio_id,
-            &user.tenant,
-            &user.id,
-            batch_id,
-            &order.text,
-            order.text_type(),
-            order.format.as_str(),
-            order.voice.clone(),
-            retention::days()
-        ],
-    )
-    .await?;
-    let payload = json!({
-        "schema_version": 1,
-        "request_id": audio_id,
-        "audio_id": audio_id,
-        "user_id": user.id,
-        "tenant": user.tenant,
-        "text": order.text,
-        "text_type": order.text_type(),
-        "voice_id": order.voice,
-        "language_code": order.language,
-        "output_format": order.format.as_str(),
-        "engine": order.engine.map(crate::voice::Engine::as_str),
-        "sample_rate": order.rate,
-    });
-    events::publish_in(tx, REQUESTED, audio_id, &payload).await
-}
-
 /// A batch, and how far each of its texts is.
 #[utoipa::path(
     get,
@@ -164,14 +121,13 @@ pub(super) async fn show(
     caller: Caller,
     Path(id): Path<String>,
     Query(by): Query<ByUser>,
-    origin: Origin,
 ) -> Result<Json<Value>, Problem> {
     let owner = caller.sees(by.user_id.as_deref())?;
     let found = library::batch(&id, &owner).await?;
     let is_done = found.iter().all(|audio| audio.status != "processing");
     let mut items = Vec::new();
     for audio in &found {
-        items.push(shown(audio, &origin).await?);
+        items.push(shown(audio).await?);
     }
     let status = if is_done { "completed" } else { "processing" };
     Ok(Json(

@@ -1,8 +1,6 @@
 //! The bytes of an audio, whole or in part, and where they are.
 
 use axum::body::{Body, Bytes};
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt};
@@ -17,7 +15,6 @@ use crate::range::{self, Part};
 /// How long a store's own address is good for: as long as an answer under an Idempotency-Key is
 /// repeated.
 const ADDRESS_SECONDS: u32 = 86_400;
-const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
@@ -34,36 +31,19 @@ pub(super) struct Ranged {
     if_none_match: Option<String>,
 }
 
-/// The host that the client asked, as in `https://example.org`; empty where it is not known.
-pub(super) struct Origin(String);
-
-impl<S: Send + Sync> FromRequestParts<S> for Origin {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let host = parts.uri.authority().map(|host| host.as_str().to_owned());
-        let named = parts.headers.get(header::HOST);
-        let named = named.and_then(|host| host.to_str().ok().map(ToOwned::to_owned));
-        let is_secure = parts
-            .headers
-            .get(FORWARDED)
-            .is_some_and(|proto| proto == "https");
-        let scheme = if is_secure { "https" } else { "http" };
-        let origin = host.or(named).map(|host| format!("{scheme}://{host}"));
-        Ok(Self(origin.unwrap_or_default()))
-    }
-}
-
 /// Where the bytes are: the store's own address, for a day, or this service's.
 pub(super) async fn address(
     audio_id: &str,
     format: Format,
     blob_key: &str,
-    origin: &Origin,
 ) -> Result<String, Problem> {
     let key = blob_key.to_owned();
     let presigned = wit::presign(key, ADDRESS_SECONDS, Some(file_name(audio_id, format))).await?;
-    Ok(presigned.unwrap_or_else(|| format!("{}/audio/{audio_id}/content", origin.0)))
+    Ok(presigned.unwrap_or_else(|| {
+        // Never of what a client says of the host: that would be stored, and sent to others.
+        let public = std::env::var("LECTERN_PUBLIC_URL").unwrap_or_default();
+        format!("{}/audio/{audio_id}/content", public.trim_end_matches('/'))
+    }))
 }
 
 fn file_name(audio_id: &str, format: Format) -> String {

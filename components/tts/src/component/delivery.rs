@@ -5,16 +5,15 @@ use guest::events::{self, Disposition, Event, payload};
 use guest::identity::User;
 use guest::postgres;
 use guest::uuid::Uuid;
-use guest::{Problem, log, params};
+use guest::{Problem, params};
 use serde::Deserialize;
-use serde_json::json;
 
 use super::failure::Failure;
-use super::library::{self, New};
+use super::library::New;
 use super::synthesize::attached;
+use super::waiting;
 use crate::request::{Order, Synthesize};
 
-pub(super) const REQUESTED: &str = "audio.generation.requested";
 /// As the tables hold.
 const MAX_ID: usize = 255;
 /// Attempts while something is away, over an hour or so: after that it failed.
@@ -23,12 +22,12 @@ const PATIENCE: u32 = 60;
 #[derive(Deserialize)]
 struct Requested {
     request_id: String,
-    /// The row that waits for it, where one does.
+    /// The row that waits for it, where one does: then the text is there.
     audio_id: Option<String>,
     user_id: String,
     #[serde(default)]
     tenant: String,
-    text: String,
+    text: Option<String>,
     text_type: Option<String>,
     voice_id: Option<String>,
     language_code: Option<String>,
@@ -42,15 +41,29 @@ struct Subject {
     request_id: String,
     audio_id: String,
     user: User,
+    /// Whether a row waits for it.
+    is_waiting: bool,
 }
 
 pub(super) async fn handle(event: Event) -> Result<(), Disposition> {
-    let (subject, is_waited_for, request) = read(&event)?;
-    if is_done(&event).await? || is_waited_for && !is_waiting(&subject).await? {
+    let (subject, said) = read(&event)?;
+    if is_done(&event).await? {
         return Ok(());
     }
+    let request = match subject.is_waiting {
+        false => said,
+        // What was deleted meanwhile is asked for no more.
+        true => match waiting::request(&subject.audio_id, &subject.user).await? {
+            Some(request) => Some(said.unwrap_or(request)),
+            None => return Ok(()),
+        },
+    };
+    let request = request.ok_or_else(|| Disposition::Reject("the event has no `text`".into()))?;
     let why = match (event.previous, request.check()) {
-        (Some(_), _) => Problem::unprocessable("SYNTHESIS_FAILED", "speaking the text failed"),
+        (Some(_), _) => {
+            let why = "speaking this text takes more than it may: a shorter one may do";
+            Problem::unprocessable("SYNTHESIS_FAILED", why)
+        }
         (None, Err(refusal)) => refusal.into(),
         (None, Ok(order)) => match spoken(&event, &subject, &order).await {
             Ok(()) => return Ok(()),
@@ -61,7 +74,8 @@ pub(super) async fn handle(event: Event) -> Result<(), Disposition> {
     Ok(failed(&event, &subject, &why).await?)
 }
 
-fn read(event: &Event) -> Result<(Subject, bool, Synthesize), Disposition> {
+/// Of the text only what the event has itself.
+fn read(event: &Event) -> Result<(Subject, Option<Synthesize>), Disposition> {
     let asked: Requested = payload(event)?;
     let is_sound = |id: &str| (1..=MAX_ID).contains(&id.len()) && !id.chars().any(char::is_control);
     let named = [&asked.request_id, &asked.user_id];
@@ -70,32 +84,31 @@ fn read(event: &Event) -> Result<(Subject, bool, Synthesize), Disposition> {
         let why = "`request_id`, `user_id` and `tenant` have up to 255 bytes";
         return Err(Disposition::Reject(why.into()));
     }
-    if asked.text.contains('\0') {
+    if asked.text.as_ref().is_some_and(|text| text.contains('\0')) {
         return Err(Disposition::Reject("`text` contains U+0000".into()));
     }
-    let is_waited_for = asked.audio_id.is_some();
     // The same in every attempt: one event is one audio.
     let own = || Uuid::new_v5(&Uuid::NAMESPACE_OID, event.id.as_bytes()).to_string();
     let subject = Subject {
         request_id: asked.request_id,
+        is_waiting: asked.audio_id.is_some(),
         audio_id: asked.audio_id.unwrap_or_else(own),
         user: User {
             tenant: asked.tenant,
             id: asked.user_id,
         },
     };
-    let request = Synthesize {
-        text: asked.text,
+    let request = asked.text.map(|text| Synthesize {
+        text,
         text_type: asked.text_type,
         voice_id: asked.voice_id,
         language_code: asked.language_code,
         output_format: asked.output_format,
         engine: asked.engine,
         sample_rate: asked.sample_rate,
-        speech_marks: vec![],
-        user_id: None,
-    };
-    Ok((subject, is_waited_for, request))
+        ..Synthesize::default()
+    });
+    Ok((subject, request))
 }
 
 /// By an earlier delivery.
@@ -107,23 +120,17 @@ async fn is_done(event: &Event) -> Result<bool, Problem> {
     Ok(row.await?.is_some())
 }
 
-/// Deleted meanwhile, where it is not.
-async fn is_waiting(subject: &Subject) -> Result<bool, Problem> {
-    let row = postgres::fetch_optional(
-        "select 1 from audio where audio_id = $1 and tenant = $2 and user_id = $3 and status = 'processing'",
-        params![&subject.audio_id, &subject.user.tenant, &subject.user.id],
-    );
-    Ok(row.await?.is_some())
-}
-
 async fn spoken(event: &Event, subject: &Subject, order: &Order) -> Result<(), Failure> {
     let new = New {
         audio_id: &subject.audio_id,
         user: &subject.user,
         order,
         request_id: Some(&subject.request_id),
+        is_waiting: subject.is_waiting,
     };
-    let (tx, _) = attached(&new).await?;
+    let Some((tx, _)) = attached(&new).await? else {
+        return Ok(());
+    };
     if events::first_time(&tx, event).await? {
         postgres::commit(tx).await?;
     }
@@ -131,27 +138,11 @@ async fn spoken(event: &Event, subject: &Subject, order: &Order) -> Result<(), F
 }
 
 async fn failed(event: &Event, subject: &Subject, why: &Problem) -> Result<(), Problem> {
-    log::warn(&format!("an audio was not made: {}", why.code()));
     let tx = postgres::begin().await?;
     if !events::first_time(&tx, event).await? {
         return Ok(());
     }
-    postgres::execute_in(
-        &tx,
-        "update audio set status = 'failed', error_code = $4, error_message = $5 \
-         where audio_id = $1 and tenant = $2 and user_id = $3 and status = 'processing'",
-        params![
-            &subject.audio_id,
-            &subject.user.tenant,
-            &subject.user.id,
-            why.code(),
-            why.message()
-        ],
-    )
-    .await?;
-    // An engine's sentence may repeat what it was to say: it is for the row's owner alone.
-    let outcome = json!({ "status": "failed", "code": why.code() });
-    let request_id = Some(subject.request_id.as_str());
-    library::publish(&tx, &subject.audio_id, &subject.user, request_id, outcome).await?;
+    let (id, user) = (&subject.audio_id, &subject.user);
+    waiting::fail_in(&tx, id, user, Some(&subject.request_id), why).await?;
     postgres::commit(tx).await
 }

@@ -16,8 +16,6 @@ pub(super) enum Failure {
     Refused(Problem),
     /// It may be spoken later.
     Away(Problem),
-    /// Whoever listened has left.
-    Left,
 }
 
 impl Failure {
@@ -55,7 +53,6 @@ impl Failure {
     pub(super) fn problem(self) -> Problem {
         match self {
             Self::Refused(problem) | Self::Away(problem) => problem,
-            Self::Left => Problem::internal(),
         }
     }
 }

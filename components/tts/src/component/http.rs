@@ -13,11 +13,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
-use super::content::{self, Origin, Ranged};
-use super::failure::Failure;
+use super::content::{self, Ranged};
 use super::library::Audio;
 use super::openapi::{Audios, Binary, Deleted, Marks, Shown, Spoken, Voices};
-use super::{batch, engine, library, marking, synthesize};
+use super::{batch, engine, library, live, marking, synthesize};
 use crate::request::{self, Synthesize};
 use crate::voice::Voice;
 
@@ -60,37 +59,34 @@ fn is_heard(headers: &HeaderMap) -> bool {
         (status = 200, description = "Where the audio is", content((Spoken = "application/json"), (Binary = "audio/mpeg"), (Binary = "audio/ogg"), (Binary = "audio/wav")), headers(("Location" = String, description = "The audio"))),
         (status = 409, description = "`IDEMPOTENCY_KEY_IN_USE`", body = Error),
         (status = 413, description = "`TEXT_TOO_LONG`", body = Error),
-        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = Error),
+        (status = 422, description = "`NOTHING_TO_SAY`, `IDEMPOTENCY_KEY_REUSED`", body = Error),
         (status = 502, description = "`UPSTREAM_ERROR`", body = Error),
     ),
 )]
 async fn speak(
     caller: Caller,
     key: Key,
-    origin: Origin,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let request: Synthesize = extract::parse(&body)?;
     let user = caller.acts_as(request.user_id.as_deref())?;
     let order = request.check()?;
-    match is_heard(&headers) {
-        true => synthesize::heard(user, order)
-            .await
-            .map_err(Failure::problem),
-        false => {
-            let fingerprint = fingerprint(&[&body]);
-            synthesize::told(key, user, order, origin, &fingerprint).await
-        }
+    if is_heard(&headers) {
+        // Another answer than the same body's in JSON.
+        let fingerprint = fingerprint(&[&body, b"audio"]);
+        return live::heard(key, user, order, &fingerprint).await;
     }
+    let fingerprint = fingerprint(&[&body]);
+    synthesize::told(key, user, order, &fingerprint).await
 }
 
 /// The contract's body, with where the bytes are.
-pub(super) async fn shown(audio: &Audio, origin: &Origin) -> Result<Value, Problem> {
+pub(super) async fn shown(audio: &Audio) -> Result<Value, Problem> {
     let mut body = audio.body();
     body["s3_url"] = match &audio.rendition {
         Some(rendition) => {
-            let address = content::address(&audio.id, audio.format, &rendition.blob_key, origin);
+            let address = content::address(&audio.id, audio.format, &rendition.blob_key);
             json!(address.await?)
         }
         None => Value::Null,
@@ -112,11 +108,10 @@ async fn show(
     caller: Caller,
     Path(id): Path<String>,
     Query(by): Query<ByUser>,
-    origin: Origin,
 ) -> Result<Json<Value>, Problem> {
     let owner = caller.sees(by.user_id.as_deref())?;
     let audio = library::find(&id, &owner).await?;
-    shown(&audio, &origin).await.map(Json)
+    shown(&audio).await.map(Json)
 }
 
 /// A user's audio, newest first.

@@ -21,6 +21,8 @@ pub(super) struct New<'a> {
     pub(super) order: &'a Order,
     /// Of the event that asked for it, where one did.
     pub(super) request_id: Option<&'a str>,
+    /// Whether the row is there, and waits for its bytes.
+    pub(super) is_waiting: bool,
 }
 
 /// A row.
@@ -48,13 +50,23 @@ fn gone() -> Problem {
     Problem::new(axum::http::StatusCode::GONE, "AUDIO_GONE", why)
 }
 
-/// The row of bytes that are there, and when it was written; [`None`] where they have gone meanwhile.
+/// What became of a row.
+pub(super) enum Written {
+    /// It has its bytes.
+    Row(Inserted),
+    /// The bytes have gone meanwhile.
+    NoBytes,
+    /// The row has.
+    NoRow,
+}
+
+/// A new row of bytes that are there.
 pub(super) async fn insert_in(
     tx: &Transaction,
     new: &New<'_>,
     rendition: &Rendition,
     is_cached: bool,
-) -> Result<Option<Inserted>, Problem> {
+) -> Result<Written, Problem> {
     let inserted = postgres::fetch_in(
         tx,
         "insert into audio (audio_id, tenant, user_id, status, content_key, text, text_type, format, \
@@ -62,10 +74,7 @@ pub(super) async fn insert_in(
          select $1, $2, $3, 'completed', r.content_key, $6, $7, r.format, $8, $9, now(), \
          now() + $10 * interval '1 day' \
          from renditions r where r.content_key = $4 and r.blob_key = $5 and r.status = 'ready' for key share \
-         on conflict (audio_id) do update set status = 'completed', content_key = excluded.content_key, \
-         cached = excluded.cached, generated_at = now(), expires_at = excluded.expires_at \
-         where audio.status = 'processing' and audio.tenant = excluded.tenant \
-         and audio.user_id = excluded.user_id returning generated_at, expires_at",
+         on conflict (audio_id) do nothing returning generated_at, expires_at",
         params![
             new.audio_id,
             &new.user.tenant,
@@ -79,17 +88,26 @@ pub(super) async fn insert_in(
             retention::days(),
         ],
     );
-    let row = inserted.await?.into_iter().next();
-    Ok(row.map(|row| Inserted {
-        generated_at: row.timestamp(0),
-        expires_at: row.timestamp(1),
-    }))
+    Ok(match inserted.await?.into_iter().next() {
+        Some(row) => Written::Row(Inserted::of(&row)),
+        None => Written::NoBytes,
+    })
 }
 
 /// What the database knows of a row that was written.
 pub(super) struct Inserted {
     pub(super) generated_at: String,
     pub(super) expires_at: String,
+}
+
+impl Inserted {
+    /// Of its first two columns.
+    pub(super) fn of(row: &Row) -> Self {
+        Self {
+            generated_at: row.timestamp(0),
+            expires_at: row.timestamp(1),
+        }
+    }
 }
 
 /// Says that the audio is there; not what is said in it.
@@ -196,9 +214,10 @@ pub(super) async fn completed(id: &str, owner: &Owner) -> Result<(Audio, Renditi
     let mut audio = find(id, owner).await?;
     match (audio.rendition.take(), &audio.failure) {
         (Some(rendition), _) => Ok((audio, rendition)),
-        (None, Some((code, _))) => {
-            let why = format!("the audio was not made: {code}");
-            Err(Problem::conflict("AUDIO_FAILED", why))
+        (None, Some((code, error))) => {
+            let why = format!("this audio could not be made: {error}");
+            let details = json!({ "code": code, "error": error });
+            Err(Problem::conflict("AUDIO_FAILED", why).details(details))
         }
         (None, None) => {
             let why = "the audio is being made";
@@ -266,12 +285,10 @@ pub(super) async fn delete(id: &str, owner: &Owner) -> Result<(), Problem> {
         params![&audio.id, &owner.tenant, owner.user.clone()],
     );
     let mut deleted = deleted.await?.into_iter().next().ok_or_else(missing)?;
-    let blob_key = match deleted.opt_text(0) {
-        Some(content_key) => rendition::release_in(&tx, &content_key).await?,
-        None => None,
-    };
+    let content_key = deleted.opt_text(0);
+    let blob_keys = rendition::release_in(&tx, content_key.as_slice()).await?;
     postgres::commit(tx).await?;
-    rendition::purge(blob_key.as_slice()).await;
+    rendition::purge(&blob_keys).await;
     Ok(())
 }
 

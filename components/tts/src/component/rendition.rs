@@ -4,6 +4,7 @@
 use std::pin::pin;
 
 use axum::body::Bytes;
+use futures::future::{Either, select};
 use futures::{Stream, StreamExt, stream};
 use guest::bindings::capabilities::lectern::platform::cache as wit_cache;
 use guest::postgres::{self, Row, Transaction};
@@ -15,6 +16,7 @@ use serde_json::json;
 
 use super::engine::Speaker;
 use super::failure::Failure;
+use super::listening::Listener;
 use super::speaking::{Made, Speaking};
 use crate::format::Format;
 use crate::joint::Length;
@@ -24,9 +26,11 @@ use crate::wav;
 
 /// The contract's: a day.
 const CACHED: std::time::Duration = std::time::Duration::from_secs(86_400);
-/// A maker renews its lease long before it ends.
+/// A maker renews its lease long before it ends, in nanoseconds; a database that is away for a moment ends
+/// no work.
 const LEASE_SECONDS: u32 = 60;
 const RENEW: u64 = 15_000_000_000;
+const MISSED: u32 = 2;
 /// Between two looks at a row that somebody else makes: at first, and at most, in nanoseconds.
 const FIRST_LOOK: u64 = 20_000_000;
 const LAST_LOOK: u64 = 500_000_000;
@@ -62,7 +66,6 @@ pub(super) struct Claim {
     content_key: String,
     blob_key: String,
     speaker: (String, &'static str, String),
-    renewed: u64,
 }
 
 /// Bytes that are there, or the right to make them.
@@ -206,44 +209,91 @@ async fn claim(
         content_key: content_key.to_owned(),
         blob_key,
         speaker,
-        renewed: monotonic_clock::now(),
     }))
 }
 
 impl Claim {
     /// Speaks all of it into the storage. Where that fails, nothing is left of it.
-    pub(super) async fn make(
-        mut self,
+    pub(super) async fn make(self, order: &Order, speaker: &Speaker) -> Result<Rendition, Failure> {
+        let begun = self.begin(order, speaker, None).await?;
+        self.finish(begun, order.format).await
+    }
+
+    /// Begins to speak, so that what the engine refuses is known.
+    pub(super) async fn begin(
+        &self,
+        order: &Order,
+        speaker: &Speaker,
+        listener: Option<Listener>,
+    ) -> Result<Speaking, Failure> {
+        let begun = self.kept(Speaking::begin(order.clone(), speaker.clone(), listener));
+        self.or_nothing(begun.await).await
+    }
+
+    /// The rest of it.
+    pub(super) async fn finish(
+        &self,
         mut speaking: Speaking,
         format: Format,
     ) -> Result<Rendition, Failure> {
-        let stored = match format {
-            Format::Wav => self.store_wav(&mut speaking).await,
-            Format::Mp3 | Format::Ogg => self.store(&mut speaking).await,
-        };
-        let done = match stored {
-            Ok(size) => self.finish(speaking.made(), size).await,
+        let stored = self.kept(async {
+            let size = match format {
+                Format::Wav => self.store_wav(&mut speaking).await?,
+                Format::Mp3 | Format::Ogg => self.put(&self.blob_key, None, &mut speaking).await?,
+            };
+            Ok((size, speaking.made()?.clone()))
+        });
+        // Not beside the renewal, which takes a claim that has become bytes for one that is lost.
+        let recorded = match stored.await {
+            Ok((size, made)) => self.record(&made, size).await,
             Err(failure) => Err(failure),
         };
-        match done {
-            Ok(rendition) => {
-                remember(&rendition).await;
-                Ok(rendition)
-            }
-            Err(failure) => {
-                self.give_up().await;
-                Err(failure)
+        let rendition = self.or_nothing(recorded).await?;
+        remember(&rendition).await;
+        Ok(rendition)
+    }
+
+    async fn or_nothing<T>(&self, done: Result<T, Failure>) -> Result<T, Failure> {
+        if done.is_err() {
+            self.give_up().await;
+        }
+        done
+    }
+
+    /// The work, while the claim is renewed however long a piece of it takes; given up where the claim is
+    /// lost.
+    async fn kept<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        match select(pin!(work), pin!(self.renewed())).await {
+            Either::Left((done, _)) => done,
+            Either::Right((lost, _)) => Err(lost.into()),
+        }
+    }
+
+    /// Ends where the claim went to somebody else, or nobody could say that it did not.
+    async fn renewed(&self) -> Problem {
+        let mut missed = 0;
+        loop {
+            monotonic_clock::wait_for(RENEW).await;
+            match self.renew().await {
+                Ok(1..) => missed = 0,
+                Ok(0) => return lost(),
+                Err(_) if missed < MISSED => missed += 1,
+                Err(problem) => return problem,
             }
         }
     }
 
-    async fn store(&mut self, speaking: &mut Speaking) -> Result<u64, Failure> {
-        let blob_key = self.blob_key.clone();
-        self.put(&blob_key, Bytes::new(), speaking).await
+    async fn renew(&self) -> Result<u64, Problem> {
+        postgres::execute(
+            "update renditions set lease_until = now() + $3 * interval '1 second' \
+             where content_key = $1 and blob_key = $2 and status = 'making'",
+            params![&self.content_key, &self.blob_key, LEASE_SECONDS],
+        )
+        .await
     }
 
     /// The header comes first, and knows what comes last.
-    async fn store_wav(&mut self, speaking: &mut Speaking) -> Result<u64, Failure> {
+    async fn store_wav(&self, speaking: &mut Speaking) -> Result<u64, Failure> {
         let mut kept = Vec::new();
         while let Some(sound) = speaking.next().await? {
             kept.extend_from_slice(&sound);
@@ -251,7 +301,7 @@ impl Claim {
                 return self.store_long_wav(kept.into(), speaking).await;
             }
         }
-        let rate = speaking.made().length.rate;
+        let rate = speaking.made()?.length.rate;
         let header = wav::header(rate, Some(kept.len() as u64));
         let whole = [&header[..], &kept].concat();
         let size = whole.len() as u64;
@@ -259,17 +309,13 @@ impl Claim {
         Ok(size)
     }
 
-    async fn store_long_wav(
-        &mut self,
-        kept: Bytes,
-        speaking: &mut Speaking,
-    ) -> Result<u64, Failure> {
+    async fn store_long_wav(&self, kept: Bytes, speaking: &mut Speaking) -> Result<u64, Failure> {
         let staged = staged(&self.blob_key);
-        let size = self.put(&staged, kept, speaking).await?;
+        let size = self.put(&staged, Some(kept), speaking).await?;
         let (_, samples) = incoming::blob(&staged, 0, None)
             .await
             .map_err(Problem::from)?;
-        let header = wav::header(speaking.made().length.rate, Some(size));
+        let header = wav::header(speaking.made()?.length.rate, Some(size));
         let header = stream::iter([Ok(Bytes::copy_from_slice(&header))]);
         let whole = header.chain(samples.map(|part| part.map_err(Problem::from)));
         let size = blobs::put(&self.blob_key, pin!(whole), MAX_BYTES).await?;
@@ -278,16 +324,16 @@ impl Claim {
     }
 
     async fn put(
-        &mut self,
+        &self,
         key: &str,
-        first: Bytes,
+        first: Option<Bytes>,
         speaking: &mut Speaking,
     ) -> Result<u64, Failure> {
         let mut failure = None;
         let put = {
-            let spoken = spoken(self, speaking, &mut failure);
-            let first = (!first.is_empty()).then_some(Ok(first));
-            blobs::put(key, pin!(stream::iter(first).chain(spoken)), MAX_BYTES).await
+            let first = stream::iter(first.map(Ok));
+            let all = first.chain(spoken(speaking, &mut failure));
+            blobs::put(key, pin!(all), MAX_BYTES).await
         };
         match (failure, put) {
             (Some(failure), _) => Err(failure),
@@ -295,24 +341,7 @@ impl Claim {
         }
     }
 
-    async fn renew(&mut self) -> Result<(), Problem> {
-        let now = monotonic_clock::now();
-        if now.saturating_sub(self.renewed) < RENEW {
-            return Ok(());
-        }
-        self.renewed = now;
-        let renewed = postgres::execute(
-            "update renditions set lease_until = now() + $3 * interval '1 second' \
-             where content_key = $1 and blob_key = $2 and status = 'making'",
-            params![&self.content_key, &self.blob_key, LEASE_SECONDS],
-        );
-        match renewed.await? {
-            0 => Err(lost()),
-            _ => Ok(()),
-        }
-    }
-
-    async fn finish(&self, made: &Made, size: u64) -> Result<Rendition, Failure> {
+    async fn record(&self, made: &Made, size: u64) -> Result<Rendition, Failure> {
         let Length { rate, samples } = made.length;
         let finished = postgres::execute(
             "update renditions set status = 'ready', sample_rate = $3, samples = $4, size_bytes = $5, \
@@ -369,27 +398,19 @@ pub(super) fn signed(number: u64) -> i64 {
 
 /// All that is spoken; after a failure, which is kept, an error that ends it.
 fn spoken<'a>(
-    claim: &'a mut Claim,
     speaking: &'a mut Speaking,
     failure: &'a mut Option<Failure>,
 ) -> impl Stream<Item = Result<Bytes, Problem>> + 'a {
-    stream::unfold(
-        (claim, speaking, failure),
-        async |(claim, speaking, failure)| {
-            let next = match claim.renew().await {
-                Ok(()) => speaking.next().await,
-                Err(problem) => Err(problem.into()),
-            };
-            let next = match next {
-                Ok(sound) => Ok(sound?),
-                Err(why) => {
-                    *failure = Some(why);
-                    Err(Problem::internal())
-                }
-            };
-            Some((next, (claim, speaking, failure)))
-        },
-    )
+    stream::unfold((speaking, failure), async |(speaking, failure)| {
+        let next = match speaking.next().await {
+            Ok(sound) => Ok(sound?),
+            Err(why) => {
+                *failure = Some(why);
+                Err(Problem::internal())
+            }
+        };
+        Some((next, (speaking, failure)))
+    })
 }
 
 /// Where samples wait for their header.
@@ -397,52 +418,75 @@ fn staged(blob_key: &str) -> String {
     format!("staged/{}", blob_key.trim_start_matches("audio/"))
 }
 
-/// Takes the bytes from the database where no row speaks of them any more; answers the blob's key, to be
+/// Takes bytes from the database where no row speaks of them any more; answers the blobs' keys, to be
 /// purged once that is committed.
 pub(super) async fn release_in(
     tx: &Transaction,
-    content_key: &str,
-) -> Result<Option<String>, Problem> {
-    // In this order: a row that is added meanwhile is seen by the next statement.
+    content_keys: &[String],
+) -> Result<Vec<String>, Problem> {
+    if content_keys.is_empty() {
+        return Ok(vec![]);
+    }
+    let keys = || params![json!(content_keys)];
+    // In this order: a row that is added meanwhile is seen by the next statement. And by key, as everybody
+    // who takes several.
     postgres::fetch_in(
         tx,
-        "select 1 from renditions where content_key = $1 for update",
-        params![content_key],
+        "select 1 from renditions where content_key in (select jsonb_array_elements_text($1::jsonb)) \
+         order by content_key for update",
+        keys(),
     )
     .await?;
     let released = postgres::fetch_in(
         tx,
-        "with gone as (delete from renditions r where content_key = $1 \
-         and not exists (select 1 from audio a where a.content_key = r.content_key) returning blob_key) \
-         insert into doomed_blobs (blob_key) select blob_key from gone on conflict do nothing returning blob_key",
-        params![content_key],
+        "with gone as (delete from renditions r \
+         where content_key in (select jsonb_array_elements_text($1::jsonb)) \
+         and not exists (select 1 from audio a where a.content_key = r.content_key) \
+         returning content_key, blob_key), \
+         doomed as (insert into doomed_blobs (blob_key) select blob_key from gone on conflict do nothing) \
+         select content_key, blob_key from gone",
+        keys(),
     );
-    let blob_key = released
-        .await?
-        .into_iter()
-        .next()
-        .map(|mut row| row.text(0));
-    if blob_key.is_some() {
-        forget(content_key).await;
+    let mut blob_keys = Vec::new();
+    for mut row in released.await? {
+        forget(&row.text(0)).await;
+        blob_keys.push(row.text(1));
     }
-    Ok(blob_key)
+    Ok(blob_keys)
+}
+
+/// The same for bytes that were made for a row that has gone.
+pub(super) async fn release(rendition: &Rendition) -> Result<(), Problem> {
+    let tx = postgres::begin().await?;
+    let blob_keys = release_in(&tx, std::slice::from_ref(&rendition.content_key)).await?;
+    postgres::commit(tx).await?;
+    purge(&blob_keys).await;
+    Ok(())
 }
 
 /// Deletes blobs that nothing speaks of; what cannot be deleted now is tried again by the clock.
 pub(super) async fn purge(blob_keys: &[String]) {
+    let mut gone = Vec::new();
     for blob_key in blob_keys {
         let deleted = async {
             blobs::delete(blob_key).await?;
-            if blob_key.ends_with(".wav") {
-                blobs::delete(&staged(blob_key)).await?;
+            match blob_key.ends_with(".wav") {
+                true => blobs::delete(&staged(blob_key)).await,
+                false => Ok(()),
             }
-            postgres::execute(
-                "delete from doomed_blobs where blob_key = $1",
-                params![blob_key],
-            )
-            .await
         };
-        // The row stays.
-        let _ = deleted.await;
+        // Where not, its row stays.
+        if deleted.await.is_ok() {
+            gone.push(blob_key);
+        }
     }
+    if gone.is_empty() {
+        return;
+    }
+    // Neither does harm: to delete what is gone is nothing.
+    let _ = postgres::execute(
+        "delete from doomed_blobs where blob_key in (select jsonb_array_elements_text($1::jsonb))",
+        params![json!(gone)],
+    )
+    .await;
 }

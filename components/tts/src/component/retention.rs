@@ -1,6 +1,8 @@
 //! What is kept for AUDIO_RETENTION_DAYS and no longer: text and bytes go, the row stays for a while, to
 //! say that there was something.
 
+use std::collections::BTreeSet;
+
 use guest::{Problem, log, params, postgres};
 
 use super::rendition;
@@ -56,30 +58,23 @@ async fn swept() -> Result<(), Problem> {
 /// Answers how many.
 async fn expire() -> Result<u32, Problem> {
     let tx = postgres::begin().await?;
-    let due = postgres::fetch_in(
+    let expired = postgres::fetch_in(
         &tx,
-        "select audio_id, content_key from audio where expires_at <= now() and status <> 'expired' \
-         order by expires_at limit $1 for update skip locked",
+        "with due as (select audio_id, content_key from audio \
+         where expires_at <= now() and status <> 'expired' \
+         order by expires_at limit $1 for update skip locked) \
+         update audio a set status = 'expired', text = null, content_key = null, error_message = null, \
+         ask_again_at = null from due where a.audio_id = due.audio_id returning due.content_key",
         params![ROWS],
     );
-    let due: Vec<_> = due.await?.into_iter().collect();
-    let count = u32::try_from(due.len()).unwrap_or(ROWS);
-    let mut content_keys = std::collections::BTreeSet::new();
-    for mut row in due {
-        postgres::execute_in(
-            &tx,
-            "update audio set status = 'expired', text = null, content_key = null, error_message = null \
-             where audio_id = $1",
-            params![row.text(0)],
-        )
-        .await?;
-        content_keys.extend(row.opt_text(1));
-    }
-    let mut blob_keys = Vec::new();
-    // In their order, as everybody who takes several.
-    for content_key in content_keys {
-        blob_keys.extend(rendition::release_in(&tx, &content_key).await?);
-    }
+    let expired = expired.await?;
+    let count = u32::try_from(expired.len()).unwrap_or(ROWS);
+    let content_keys: BTreeSet<_> = expired
+        .into_iter()
+        .filter_map(|mut row| row.opt_text(0))
+        .collect();
+    let content_keys: Vec<_> = content_keys.into_iter().collect();
+    let blob_keys = rendition::release_in(&tx, &content_keys).await?;
     postgres::commit(tx).await?;
     rendition::purge(&blob_keys).await;
     Ok(count)
@@ -88,17 +83,17 @@ async fn expire() -> Result<u32, Problem> {
 /// Bytes whose maker died, or whose row was never written.
 async fn forsaken() -> Result<(), Problem> {
     let found = postgres::fetch(
-        "select content_key, status from renditions r where not exists \
+        "select content_key from renditions r where not exists \
          (select 1 from audio a where a.content_key = r.content_key) \
          and greatest(lease_until, made_at) < now() - interval '1 hour' order by content_key limit $1",
         params![ROWS],
     );
-    for mut row in found.await? {
-        let tx = postgres::begin().await?;
-        let blob_key = rendition::release_in(&tx, &row.text(0)).await?;
-        postgres::commit(tx).await?;
-        rendition::purge(blob_key.as_slice()).await;
-    }
+    let found = found.await?.into_iter().map(|mut row| row.text(0));
+    let content_keys: Vec<_> = found.collect();
+    let tx = postgres::begin().await?;
+    let blob_keys = rendition::release_in(&tx, &content_keys).await?;
+    postgres::commit(tx).await?;
+    rendition::purge(&blob_keys).await;
     Ok(())
 }
 
