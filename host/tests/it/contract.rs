@@ -351,7 +351,8 @@ async fn speech(host: &TestHost) -> String {
     assert_eq!(found["text"], "Hello, this is a test.");
     assert_eq!(found["format"], "mp3");
     // Whoever has the address needs nothing more.
-    let bytes = reqwest::get(text(&found, "s3_url")).await.unwrap();
+    let address = host.address(text(&found, "s3_url"));
+    let bytes = reqwest::get(address).await.unwrap();
     assert_eq!(bytes.headers()["content-type"], "audio/mpeg");
     assert!(bytes.bytes().await.unwrap().len() > 1_000);
 

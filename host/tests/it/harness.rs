@@ -224,6 +224,14 @@ impl TestHost {
         rows
     }
 
+    /// An address in an answer as a client takes it: a path is one of this host's.
+    pub(crate) fn address(&self, url: &str) -> String {
+        match url.starts_with('/') {
+            true => format!("{}{url}", self.base),
+            false => url.to_owned(),
+        }
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.client
             .request(method, format!("{}{path}", self.base))

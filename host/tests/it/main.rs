@@ -26,6 +26,8 @@ mod identity;
 mod learner;
 mod marking;
 mod metrics;
+#[path = "../../crates/backend/tests/it/missing.rs"]
+mod missing;
 mod model;
 mod neighbours;
 mod order;

@@ -1,5 +1,7 @@
 //! Polly as its fake has it, and S3 where the servers run.
 
+use std::time::Duration;
+
 use aws_fake::{ACCESS_KEY_ID, Fake, REGION, SECRET_ACCESS_KEY, Trouble};
 use backend::aws::{self, Keys};
 use host::config::Config;
@@ -9,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::ear::check_against_ffmpeg;
 use super::{asked, blobs, content, example, id};
-use crate::harness::TestHost;
+use crate::harness::{PATIENCE, TestHost};
 use crate::services;
 
 const SPEAK: &str = "SynthesizeSpeech";
@@ -48,7 +50,7 @@ async fn where_polly_speaks_its_voices_are_its_own() {
         ),
         (&json!("Joanna"), &json!("generative"), &json!(24_000))
     );
-    check_against_ffmpeg(&content(&host, &spoken).await, "mp3", &spoken["duration"]);
+    check_against_ffmpeg(&content(&host, &spoken).await, "mp3", &spoken);
     let voices = host.get("/voices?language_code=de-DE").await.ok();
     let vicki = &voices["voices"][0];
     assert_eq!(
@@ -87,7 +89,7 @@ async fn a_long_text_is_spoken_in_pieces_that_make_one_audio() {
         let spoken = host.post("/synthesize", long(format, "neural")).await.ok();
         // 11,000 characters, 3,000 at once.
         assert_eq!(fake.calls(SPEAK) - before, 4, "{format}");
-        check_against_ffmpeg(&content(&host, &spoken).await, format, &spoken["duration"]);
+        check_against_ffmpeg(&content(&host, &spoken).await, format, &spoken);
         let expected = 11_000.0 * 0.06;
         let off = spoken["duration"].as_f64().unwrap() - expected;
         assert!(off.abs() < 0.3, "{format}: {off}");
@@ -115,6 +117,119 @@ async fn a_long_text_is_spoken_in_pieces_that_make_one_audio() {
 }
 
 #[tokio::test]
+async fn pieces_are_asked_for_at_once_and_stay_in_their_order() {
+    let (fake, host) = with_polly().await;
+    fake.delay(Duration::from_millis(100));
+    // Which comes first: those that were refused are asked for again, and come last.
+    fake.trouble(SPEAK, Trouble::Throttle, 2);
+    let spoken = host.post("/synthesize", long("wav", "neural")).await.ok();
+    assert!((2..=4).contains(&fake.most_at_once(SPEAK)));
+    let starts = host
+        .sql("select chunk_starts::text from tts.renditions")
+        .await;
+    let starts: Vec<u64> = serde_json::from_str(&starts[0]).unwrap();
+    // 2,970 characters each but the last, which has what is left of 11,000.
+    assert_eq!(starts, [0, 178_200, 356_400, 534_600]);
+    check_against_ffmpeg(&content(&host, &spoken).await, "wav", &spoken);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_deleted_while_it_is_made_stays_deleted() {
+    let (fake, host) = with_polly().await;
+    fake.delay(Duration::from_millis(500));
+    let items = json!([{ "text": "To be forgotten.", "voice_id": "Joanna" }]);
+    let batch = json!({ "items": items, "user_id": "alice" });
+    let batch = host.post("/synthesize/batch", batch).await.body;
+    let path = format!("/audio/{}", id(&batch["items"][0]));
+    let begun = async {
+        while fake.calls(SPEAK) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, begun)
+        .await
+        .expect("it is begun");
+    host.delete(&path).await.ok();
+    let handled = async {
+        let waiting = "select count(*)::text from lectern.inbox where consumer = 'tts'";
+        while host.sql(waiting).await != ["0"] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, handled)
+        .await
+        .expect("it is handled");
+    assert_eq!(fake.calls(SPEAK), 1);
+    assert_eq!(host.get(&path).await.code(), (404, "AUDIO_NOT_FOUND"));
+    let left = "select ((select count(*) from tts.audio) + count(*))::text from tts.renditions";
+    assert_eq!(host.sql(left).await, ["0"]);
+    assert_eq!(blobs(&host), 0);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn what_breaks_off_while_it_is_heard_is_said_to_have_failed() {
+    let (fake, host) = with_polly().await;
+    fake.trouble(SPEAK, Trouble::Cut, 1);
+    let body = json!({ "text": "Half of this.", "voice_id": "Joanna", "user_id": "alice" });
+    let listen = || {
+        let request = host.request(Method::POST, "/synthesize").json(&body);
+        let request = request.header("accept", "audio/mpeg");
+        request.header("idempotency-key", "one").send()
+    };
+    let answer = listen().await.unwrap();
+    let path = answer.headers()["location"].to_str().unwrap().to_owned();
+    assert!(answer.bytes().await.is_err());
+    let failed = host.get(&path).await.ok();
+    assert_eq!(
+        (&failed["status"], &failed["failure"]["code"]),
+        (&json!("failed"), &json!("SPEECH_UNAVAILABLE"))
+    );
+    let content = host.get(&format!("{path}/content")).await;
+    assert_eq!(content.code(), (409, "AUDIO_FAILED"));
+    assert_eq!(blobs(&host), 0);
+    // The key is free again.
+    let again = listen().await.unwrap();
+    assert!(!again.headers().contains_key("idempotency-replayed"));
+    assert!(!again.bytes().await.unwrap().is_empty());
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn every_engine_s_every_format_is_as_long_as_it_says() {
+    let (_fake, host) = with_polly().await;
+    for (voice, engine) in [
+        ("Joanna", "generative"),
+        ("Joanna", "neural"),
+        ("Joanna", "standard"),
+        ("Patrick", "long-form"),
+    ] {
+        for format in ["mp3", "ogg", "wav"] {
+            let text = "It is late, and the last train leaves soon.";
+            let body = json!({
+                "text": text, "voice_id": voice, "engine": engine, "output_format": format
+            });
+            let spoken = host.post("/synthesize", body).await.ok();
+            assert_eq!(
+                (&spoken["engine"], &spoken["format"]),
+                (&json!(engine), &json!(format))
+            );
+            check_against_ffmpeg(&content(&host, &spoken).await, format, &spoken);
+        }
+    }
+    let rate =
+        json!({ "text": "a", "voice_id": "Joanna", "output_format": "wav", "sample_rate": 24_000 });
+    let refused = host.post("/synthesize", rate).await;
+    assert_eq!(refused.code(), (400, "UNSUPPORTED_SAMPLE_RATE"));
+    assert_eq!(
+        refused.body["details"]["sample_rates"],
+        json!([8_000, 16_000])
+    );
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn ssml_is_cut_between_its_tags() {
     let (fake, host) = with_polly().await;
     let sentence = "<s>Salt &amp; pepper are <sub alias=\"kept\">kpt</sub> here.</s>";
@@ -126,7 +241,7 @@ async fn ssml_is_cut_between_its_tags() {
         json!({ "text": text, "text_type": "ssml", "voice_id": "Joanna", "engine": "neural" });
     let spoken = host.post("/synthesize", body).await.ok();
     assert!(fake.calls(SPEAK) >= 2);
-    check_against_ffmpeg(&content(&host, &spoken).await, "mp3", &spoken["duration"]);
+    check_against_ffmpeg(&content(&host, &spoken).await, "mp3", &spoken);
     let marks = host
         .get(&format!("/audio/{}/marks?types=word", id(&spoken)))
         .await
@@ -156,7 +271,7 @@ async fn what_passes_is_tried_again_and_what_does_not_is_said() {
         let body = json!({ "text": text, "voice_id": "Joanna", "output_format": "wav" });
         let spoken = host.post("/synthesize", body).await.ok();
         assert_eq!(spoken["cached"], false, "{trouble:?}");
-        check_against_ffmpeg(&content(&host, &spoken).await, "wav", &spoken["duration"]);
+        check_against_ffmpeg(&content(&host, &spoken).await, "wav", &spoken);
     }
     fake.trouble(SPEAK, Trouble::Throttle, 15);
     let refused = host.post("/synthesize", asked("alice", "Too much.")).await;
@@ -200,7 +315,7 @@ async fn on_s3_an_address_is_minted_for_each_read() {
         "{url}"
     );
     let bytes = content(&host, &spoken).await;
-    check_against_ffmpeg(&bytes, "mp3", &spoken["duration"]);
+    check_against_ffmpeg(&bytes, "mp3", &spoken);
     let path = format!("/audio/{}", id(&spoken));
     let own = host
         .request(Method::GET, &format!("{path}/content"))

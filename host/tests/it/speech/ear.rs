@@ -5,29 +5,30 @@ use std::process::Command;
 use serde_json::Value;
 use vorbis_rs::VorbisDecoder;
 
-/// What ffmpeg says: codec, and seconds by decoding, as a header may say what it likes. [`None`] where it is
-/// not installed.
-fn decoded(bytes: &[u8], extension: &str) -> Option<(String, f64)> {
+use crate::missing::has;
+
+/// What ffmpeg says: codec, samples a second, and seconds by decoding, as a header may say what it likes.
+/// [`None`] where it is not installed, which CI takes for a failure.
+#[track_caller]
+fn decoded(bytes: &[u8], extension: &str) -> Option<(String, f64, f64)> {
+    if !has(&["ffprobe", "ffmpeg"]) {
+        return None;
+    }
     let suffix = format!(".{extension}");
     let file = tempfile::Builder::new().suffix(&suffix).tempfile().unwrap();
     std::fs::write(file.path(), bytes).unwrap();
     let entries = "stream=codec_name,sample_rate";
     let args = ["-v", "error", "-show_entries", entries, "-of", "csv=p=0"];
-    let probe = Command::new("ffprobe")
-        .args(args)
-        .arg(file.path())
-        .output()
-        .ok()?;
+    let mut ffprobe = Command::new("ffprobe");
+    let probe = ffprobe.args(args).arg(file.path()).output().unwrap();
     let told = String::from_utf8(probe.stdout).unwrap();
-    let (codec, rate) = told.trim().split_once(',')?;
-    let rate: f64 = rate.split(',').next()?.parse().unwrap();
+    let (codec, rate) = told.trim().split_once(',').expect("one stream");
+    let rate: f64 = rate.split(',').next().unwrap().parse().unwrap();
     let mut ffmpeg = Command::new("ffmpeg");
     ffmpeg.args(["-v", "error", "-i"]).arg(file.path());
-    let decoded = ffmpeg
-        .args(["-f", "s16le", "-ac", "1", "-"])
-        .output()
-        .ok()?;
-    Some((codec.to_owned(), decoded.stdout.len() as f64 / 2.0 / rate))
+    let decoded = ffmpeg.args(["-f", "s16le", "-ac", "1", "-"]);
+    let samples = decoded.output().unwrap().stdout.len() / 2;
+    Some((codec.to_owned(), rate, samples as f64 / rate))
 }
 
 /// By the reference decoder, which ends where the last page says; ffmpeg goes on to the end of its packet.
@@ -48,10 +49,10 @@ fn decoded_ogg(bytes: &[u8]) -> f64 {
     starts.windows(2).map(seconds).sum()
 }
 
-/// Whether others find the format and the length that we tell.
+/// Whether others find in it the format, the rate and the length that we tell.
 #[track_caller]
-pub(crate) fn check_against_ffmpeg(bytes: &[u8], format: &str, duration: &Value) {
-    let duration = duration.as_f64().unwrap();
+pub(crate) fn check_against_ffmpeg(bytes: &[u8], format: &str, audio: &Value) {
+    let duration = audio["duration"].as_f64().unwrap();
     let (expected, off) = match format {
         "mp3" => ("mp3", 0.001),
         "ogg" => ("vorbis", 0.05),
@@ -61,10 +62,11 @@ pub(crate) fn check_against_ffmpeg(bytes: &[u8], format: &str, duration: &Value)
         let seconds = decoded_ogg(bytes);
         assert!((seconds - duration).abs() < 0.001, "{seconds} {duration}");
     }
-    let Some((codec, seconds)) = decoded(bytes, format) else {
+    let Some((codec, rate, seconds)) = decoded(bytes, format) else {
         return;
     };
     assert_eq!(codec, expected);
+    assert_eq!(audio["sample_rate"].as_f64(), Some(rate), "{format}");
     assert!(
         (seconds - duration).abs() < off,
         "{format}: {seconds} {duration}"

@@ -28,6 +28,8 @@ async fn batched(host: &TestHost, batch: &Value) -> Value {
 #[tokio::test]
 async fn a_batch_is_spoken_by_events() {
     let host = TestHost::start().await;
+    // What is published stays to be read.
+    host.sql("insert into lectern.subscriptions values ('reader', 'audio.generation.requested') returning topic").await;
     let items = json!([
         { "text": "One." },
         { "text": "Two.", "output_format": "ogg" },
@@ -50,9 +52,21 @@ async fn a_batch_is_spoken_by_events() {
     );
     assert_eq!(done["items"][2]["failure"]["code"], "INVALID_SSML");
     let ogg = &done["items"][1];
-    check_against_ffmpeg(&content(&host, ogg).await, "ogg", &ogg["duration"]);
+    check_against_ffmpeg(&content(&host, ogg).await, "ogg", ogg);
     let failed = format!("/audio/{}/content", id(&done["items"][2]));
-    assert_eq!(host.get(&failed).await.code(), (409, "AUDIO_FAILED"));
+    let failed = host.get(&failed).await;
+    assert_eq!(failed.code(), (409, "AUDIO_FAILED"));
+    assert_eq!(failed.body["details"]["code"], "INVALID_SSML");
+    let why = failed.body["error"].as_str().unwrap();
+    assert!(why.starts_with("this audio could not be made: the local engine has no `<emphasis>`"));
+    // A deletion could not reach it there.
+    let asked = host
+        .sql("select payload::text from lectern.inbox where consumer = 'reader'")
+        .await;
+    assert_eq!(asked.len(), 3);
+    for asked in &asked {
+        assert!(!asked.contains("One") && !asked.contains("Two") && !asked.contains("Three"));
+    }
     let foreign = host.get(&format!("{location}?user_id=bob")).await;
     assert_eq!(foreign.code(), (404, "BATCH_NOT_FOUND"));
 
@@ -112,7 +126,7 @@ async fn an_event_asks_for_an_audio_and_another_says_how_it_ended() {
     let path = format!("/audio/{}?user_id=alice", id(&told[0]));
     let audio = host.get(&path).await.ok();
     assert_eq!(
-        (&audio["text"], &audio["duration"]),
+        (&audio["text"], &audio),
         (&json!("By an event."), &told[0]["duration"])
     );
 
@@ -130,6 +144,24 @@ async fn an_event_asks_for_an_audio_and_another_says_how_it_ended() {
     assert_eq!(host.sql(told).await, ["2"]);
     let kept = host.get("/audio?user_id=alice").await.ok();
     assert_eq!(kept["audio"].as_array().unwrap().len(), 1);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_is_spoken_as_it_was_asked() {
+    let host = TestHost::start().await;
+    let item = json!({ "text": "At eight.", "voice_id": "kal", "output_format": "wav", "sample_rate": 8_000 });
+    let other = json!({ "text": "At any.", "voice_id": "kal", "sample_rate": 16_000 });
+    let asked = json!({ "items": [item, other], "user_id": "alice" });
+    let batch = host.post("/synthesize/batch", asked).await.body;
+    let done = batched(&host, &batch).await;
+    let (first, second) = (&done["items"][0], &done["items"][1]);
+    assert_eq!(
+        (&first["voice_id"], &first["sample_rate"], &first["format"]),
+        (&json!("kal"), &json!(8_000), &json!("wav"))
+    );
+    check_against_ffmpeg(&content(&host, first).await, "wav", first);
+    assert_eq!(second["failure"]["code"], "UNSUPPORTED_SAMPLE_RATE");
     host.stop().await;
 }
 

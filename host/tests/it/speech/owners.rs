@@ -100,7 +100,7 @@ async fn nobody_reaches_what_is_somebody_else_s_by_any_route() {
 }
 
 /// Has the clock call now, and waits until it has.
-async fn swept(host: &TestHost) {
+pub(super) async fn swept(host: &TestHost) {
     host.sql("update lectern.timers set due_at = now() - interval '1 s' where component = 'tts' returning name")
         .await;
     let done = async {
