@@ -1,11 +1,12 @@
 //! What speaking costs: the host's own voice by itself and through the service, in one process on one
 //! core; how soon a long text is heard; and what a text costs that was spoken before. `just bench-speech`
-//! runs it.
+//! runs it. Each figure has its target beside it; one that misses it by far fails the bench.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
 #![allow(clippy::print_stdout, reason = "a bench's result")]
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,8 +24,60 @@ const ROUNDS: usize = 5;
 const HITS: usize = 2_000;
 /// Of a long text that is listened to.
 const LONG: usize = 50_000;
+/// A figure that misses its target by this factor is no accident of a busy machine.
+const FAR: f64 = 2.0;
 
-fn main() {
+/// What was measured, and what it should be.
+struct Figure {
+    what: String,
+    measured: f64,
+    target: f64,
+    unit: &'static str,
+    /// Whether the target is the most, and not the least.
+    is_most: bool,
+}
+
+impl Figure {
+    fn at_most(what: impl Into<String>, measured: f64, target: f64, unit: &'static str) -> Self {
+        Self {
+            what: what.into(),
+            measured,
+            target,
+            unit,
+            is_most: true,
+        }
+    }
+
+    fn at_least(what: impl Into<String>, measured: f64, target: f64, unit: &'static str) -> Self {
+        Self {
+            is_most: false,
+            ..Self::at_most(what, measured, target, unit)
+        }
+    }
+
+    /// One, where the target is just met; more where it is missed.
+    fn miss(&self) -> f64 {
+        match self.is_most {
+            true => self.measured / self.target,
+            false => self.target / self.measured,
+        }
+    }
+
+    fn print(&self) {
+        let sign = if self.is_most { "<=" } else { ">=" };
+        let verdict = match self.miss() {
+            miss if miss <= 1.0 => "",
+            miss if miss <= FAR => "missed",
+            _ => "missed by far",
+        };
+        let (what, measured, target, unit) = (&self.what, self.measured, self.target, self.unit);
+        println!(
+            "| {what:<48} | {measured:>8.2} {unit:<5} | {sign} {target:>6.1} {unit:<5} | {verdict}"
+        );
+    }
+}
+
+fn main() -> ExitCode {
     let cpu = nix::sched::CpuSet::new();
     let mut one = cpu;
     one.set(0).unwrap();
@@ -35,10 +88,16 @@ fn main() {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(measure());
+    let figures = runtime.block_on(measure());
+    println!("| {:<48} | {:>14} | {:>15} |", "", "measured", "target");
+    figures.iter().for_each(Figure::print);
+    match figures.iter().any(|figure| figure.miss() > FAR) {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    }
 }
 
-async fn measure() {
+async fn measure() -> Vec<Figure> {
     let folder = tempfile::tempdir().unwrap();
     // The private database's user walks through it.
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -55,12 +114,13 @@ async fn measure() {
         Duration::ZERO,
     ));
     let client = reqwest::Client::new();
-    speed(&client, &base).await;
-    first_byte(&client, &base).await;
-    hits(&client, &base).await;
+    let mut figures = speed(&client, &base).await;
+    figures.push(first_byte(&client, &base).await);
+    figures.push(hits(&client, &base).await);
     running
         .stop(tokio::time::Instant::now() + Duration::from_secs(10))
         .await;
+    figures
 }
 
 fn components() -> PathBuf {
@@ -73,8 +133,9 @@ fn median(mut figures: Vec<f64>) -> f64 {
 }
 
 /// Seconds of speech a second of one core.
-async fn speed(client: &reqwest::Client, base: &str) {
+async fn speed(client: &reqwest::Client, base: &str) -> Vec<Figure> {
     let flite = Flite::new(1).unwrap();
+    let mut figures = vec![];
     for (name, format) in [
         ("wav", Format::Pcm),
         ("mp3", Format::Mp3),
@@ -106,8 +167,13 @@ async fn speed(client: &reqwest::Client, base: &str) {
             whole.push(seconds / began.elapsed().as_secs_f64());
         }
         let (alone, whole) = (median(alone), median(whole));
-        println!("{name}: the engine {alone:.0} times real time, the service {whole:.0}");
+        println!("{name}: the engine alone is {alone:.0} times as fast as it is heard");
+        let what = format!("{name}: the service, in times of real time");
+        figures.push(Figure::at_least(what, whole, 50.0, ""));
+        let what = format!("{name}: what the service adds, engine alone is 1");
+        figures.push(Figure::at_most(what, alone / whole, 1.5, ""));
     }
+    figures
 }
 
 async fn synthesize(client: &reqwest::Client, base: &str, body: &Value) -> Value {
@@ -116,7 +182,7 @@ async fn synthesize(client: &reqwest::Client, base: &str, body: &Value) -> Value
     answer.json().await.unwrap()
 }
 
-async fn first_byte(client: &reqwest::Client, base: &str) {
+async fn first_byte(client: &reqwest::Client, base: &str) -> Figure {
     let mut times = vec![];
     for round in 0..ROUNDS {
         let text: String = format!("Round {round}. {}", SENTENCE.repeat(LONG / 70));
@@ -129,19 +195,26 @@ async fn first_byte(client: &reqwest::Client, base: &str) {
         let mut audio = request.send().await.unwrap().bytes_stream();
         assert!(!audio.next().await.unwrap().unwrap().is_empty());
         times.push(began.elapsed().as_secs_f64() * 1_000.0);
+        // All of it, so that the next is not heard beside this one's making.
+        while let Some(part) = audio.next().await {
+            part.unwrap();
+        }
     }
-    println!("first byte of {LONG} characters: {:.1} ms", median(times));
+    let what = format!("the first byte of {LONG} characters");
+    Figure::at_most(what, median(times), 300.0, "ms")
 }
 
 /// One after the other, on one connection.
-async fn hits(client: &reqwest::Client, base: &str) {
+async fn hits(client: &reqwest::Client, base: &str) -> Figure {
     let body = json!({ "text": SENTENCE });
     synthesize(client, base, &body).await;
     let (mut empty, mut hit) = (vec![], vec![]);
     for _ in 0..HITS {
         let began = Instant::now();
-        // An empty handler: what the service refuses before it has looked.
-        let none = client.get(format!("{base}/audio/")).send().await.unwrap();
+        // An empty handler: what the component's router refuses before it has looked.
+        let none = client.get(format!("{base}/synthesize")).send().await;
+        let none = none.unwrap();
+        assert_eq!(none.status(), 405);
         none.bytes().await.unwrap();
         empty.push(began.elapsed().as_secs_f64() * 1_000.0);
         let began = Instant::now();
@@ -149,8 +222,7 @@ async fn hits(client: &reqwest::Client, base: &str) {
         hit.push(began.elapsed().as_secs_f64() * 1_000.0);
     }
     let (empty, hit) = (median(empty), median(hit));
-    println!(
-        "a hit {hit:.2} ms, an empty handler {empty:.2} ms: {:.2} ms more",
-        hit - empty
-    );
+    println!("a hit takes {hit:.2} ms, an empty handler {empty:.2} ms");
+    let what = "what a hit takes above an empty handler, p50";
+    Figure::at_most(what, hit - empty, 3.0, "ms")
 }
