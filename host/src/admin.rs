@@ -131,7 +131,7 @@ pub fn description() -> serde_json::Value {
 }
 
 impl Answer for Admin {
-    async fn answer(&self, request: Request) -> Response {
+    async fn answer(self: &Arc<Self>, request: Request) -> Response {
         let id = request_id(&request);
         let line = Line::begin(&request);
         let response = self.route(request).await;

@@ -2,6 +2,7 @@
 //! the environment.
 
 pub mod backends;
+pub mod edge;
 mod environment;
 pub mod identity;
 pub mod settings;
@@ -12,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use backends::Backends;
+use edge::Edge;
 use environment::Environment;
 use identity::Identity;
 use secrecy::SecretString;
@@ -42,6 +44,8 @@ pub struct Config {
     pub compiled: PathBuf,
     /// What stands behind the capabilities.
     pub backends: Backends,
+    /// How learners' clients reach the host.
+    pub edge: Edge,
     /// Whose tokens are believed.
     pub identity: Identity,
     /// `LECTERN_SECRET_NAME`, by `NAME`: what manifests may ask for.
@@ -93,6 +97,7 @@ impl Config {
             data_dir,
             components: components.unwrap_or_else(built_components),
             backends: Backends::of(&environment)?,
+            edge: Edge::of(&environment)?,
             identity,
             secrets: secrets(&environment),
             settings: Settings::of(&environment)?,
@@ -152,6 +157,7 @@ impl Config {
             components,
             compiled: data_dir.join("compiled"),
             backends: Backends::embedded(),
+            edge: Edge::default(),
             identity: Identity::default(),
             secrets: BTreeMap::new(),
             settings: Settings::default(),

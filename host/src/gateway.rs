@@ -1,25 +1,34 @@
 //! The way in: identity, paths, the log line; then the router and a component.
 
 pub(crate) mod auth;
+mod compress;
+mod cors;
+mod front;
+mod held;
 mod jwks;
 mod listen;
+mod paced;
 pub(crate) mod problem;
 mod status;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::Body;
 use axum::extract::Request;
 use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use axum::response::Response;
 
 use self::auth::Authenticator;
 pub use self::auth::IdentityError;
-pub use self::listen::{Answer, serve};
+use self::front::Front;
+use self::listen::Connection;
+pub use self::listen::{Answer, Door, serve, serve_at};
 use self::problem::Problem;
+pub use self::tls::TlsError;
 use crate::assemble::Platform;
+use crate::config::edge::Edge;
 use crate::config::identity::Identity;
 use crate::dispatch::{DispatchError, Kind, dispatch};
 use crate::token::Claims;
@@ -34,6 +43,7 @@ const MAX_PATH: usize = 8 << 10;
 pub struct Gateway {
     platform: Arc<Platform>,
     authenticator: Authenticator,
+    front: Front,
 }
 
 impl Gateway {
@@ -42,27 +52,36 @@ impl Gateway {
         Ok(Self {
             platform,
             authenticator: Authenticator::new(identity)?,
+            front: Front::new(&Edge::default(), identity.is_development()),
         })
     }
 
-    /// One request, one response, one log line.
-    pub async fn answer(&self, request: Request) -> Response {
-        self.answer_as(None, request).await
+    /// For the clients that `edge` names.
+    pub fn with_edge(self, edge: &Edge, identity: &Identity) -> Self {
+        Self {
+            front: Front::new(edge, identity.is_development()),
+            ..self
+        }
     }
 
-    /// `only`: of that component alone.
-    async fn answer_as(&self, only: Option<&str>, mut request: Request) -> Response {
+    /// One request, one response, one log line. `only`: of that component alone.
+    async fn answer_as(self: &Arc<Self>, only: Option<&str>, mut request: Request) -> Response {
         let id = request_id(&request);
         if let Ok(value) = HeaderValue::from_str(&id) {
             request.headers_mut().insert(REQUEST_ID, value);
         }
         trace(request.headers_mut());
         let line = Line::begin(&request);
-        let (service, answer) = self.route(only, request).await;
+        let asked = self.front.note(&mut request);
+        let (service, answer) = match self.front.preflight(&request) {
+            Some(answer) => ("lectern".to_owned(), answer),
+            None => self.route(only, request).await,
+        };
         if let Err(Problem::Dispatch(DispatchError::Call(error))) = &answer {
             tracing::warn!(service, "no answer: {error} request_id={id}");
         }
-        let mut response = answer.unwrap_or_else(|problem| problem.render(&id));
+        let response = answer.unwrap_or_else(|problem| problem.render(&id));
+        let mut response = self.front.dress(asked, response).await;
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
@@ -73,7 +92,7 @@ impl Gateway {
     }
 
     async fn route(
-        &self,
+        self: &Arc<Self>,
         only: Option<&str>,
         mut request: Request,
     ) -> (String, Result<Response, Problem>) {
@@ -81,6 +100,9 @@ impl Gateway {
         let path = request.uri().path();
         if !path_is_fine(request.uri()) {
             return (host, Err(Problem::InvalidPath));
+        }
+        if let Err(problem) = self.front.check(&request) {
+            return (host, Err(problem));
         }
         match path {
             _ if only.is_some() => {}
@@ -135,6 +157,11 @@ impl Gateway {
     }
 }
 
+/// Whether it asks for nothing to change: RFC 9110, section 9.2.1.
+fn safe(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
+}
+
 /// Whom a canary's weight counts: the token's subject, else who the query says it is, else nobody but
 /// this request.
 fn who<'a>(claims: Option<&'a Claims>, uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
@@ -154,7 +181,12 @@ fn who<'a>(claims: Option<&'a Claims>, uri: &'a Uri, headers: &'a HeaderMap) -> 
 /// `wasi:http` wants a scheme and an authority, which an HTTP/1 request line has not.
 pub(crate) fn complete(request: &mut Request) {
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    parts.scheme.get_or_insert(axum::http::uri::Scheme::HTTP);
+    let connection = request.extensions().get::<Connection>();
+    let scheme = match connection.is_some_and(|connection| connection.is_secure) {
+        true => axum::http::uri::Scheme::HTTPS,
+        false => axum::http::uri::Scheme::HTTP,
+    };
+    parts.scheme.get_or_insert(scheme);
     let host = request
         .headers()
         .get(axum::http::header::HOST)
@@ -252,8 +284,8 @@ impl Line {
 }
 
 impl Answer for Gateway {
-    async fn answer(&self, request: Request) -> Response {
-        self.answer(request).await
+    async fn answer(self: &Arc<Self>, request: Request) -> Response {
+        self.answer_as(None, request).await
     }
 }
 
@@ -267,13 +299,15 @@ pub struct Port {
 }
 
 impl Answer for Port {
-    async fn answer(&self, request: Request) -> Response {
+    async fn answer(self: &Arc<Self>, request: Request) -> Response {
         self.gateway.answer_as(Some(&self.service), request).await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+
     use super::*;
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
@@ -18,7 +19,7 @@ use crate::assemble::{self, StartError};
 use crate::client::Client;
 use crate::config::Config;
 use crate::dev;
-use crate::gateway::{self, Gateway, IdentityError, Port};
+use crate::gateway::{self, Door, Gateway, IdentityError, Port, TlsError};
 use crate::token::{self, Role};
 
 /// How long requests and events may take to end, together: what asked for the end (Kubernetes, 30 s)
@@ -43,11 +44,27 @@ pub enum ServeError {
     /// Learners could not be told from others.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// No secure connections where they are wanted.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     let bound = TcpListener::bind(address).await;
     bound.map_err(|source| ServeError::Listen(address, source))
+}
+
+/// Every connection is an open file: as many as the system lets this process have, instead of the 1,024
+/// that programs get which do not ask.
+fn allow_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, most) {
+        tracing::debug!(%error, "there are no more files than {:?}", limit.current);
+    }
 }
 
 fn shown(listener: &TcpListener) -> String {
@@ -57,6 +74,7 @@ fn shown(listener: &TcpListener) -> String {
 
 /// Runs until SIGTERM or SIGINT; with `sources`, the workspace is watched and what changes swapped in.
 pub async fn run(config: &Config, sources: Option<&Path>) -> Result<(), ServeError> {
+    allow_files();
     // First, so that a second host fails before it touches anything.
     let listener = listen(config.listen).await?;
     let admin_listener = listen(config.admin_listen).await?;
@@ -64,6 +82,7 @@ pub async fn run(config: &Config, sources: Option<&Path>) -> Result<(), ServeErr
     for (service, address) in &config.service_ports {
         ports.push((service.clone(), listen(*address).await?));
     }
+    let door = Door::open(&config.edge)?;
     let address = listener.local_addr().unwrap_or(config.listen);
     let admin_address = admin_listener.local_addr().unwrap_or(config.admin_listen);
     let running = assemble::assemble(config).await?;
@@ -83,8 +102,10 @@ pub async fn run(config: &Config, sources: Option<&Path>) -> Result<(), ServeErr
     let key = admin_key::obtain(config.identity.secret.as_ref(), &config.data_dir)?;
     let admin = Arc::new(Admin::new(running.platform.clone(), &key));
     tracing::info!("the admin API listens on http://{admin_address}");
-    tracing::info!("listening on http://{address}");
-    let gateway = Arc::new(Gateway::new(running.platform.clone(), &config.identity)?);
+    let scheme = config.edge.tls.as_ref().map_or("http", |_| "https");
+    tracing::info!("listening on {scheme}://{address}");
+    let gateway = Gateway::new(running.platform.clone(), &config.identity)?;
+    let gateway = Arc::new(gateway.with_edge(&config.edge, &config.identity));
     let stop = CancellationToken::new();
     let watching = watch(sources, admin_address, &key);
     let operators = gateway::serve(admin_listener, admin, stop.cancelled(), DRAIN);
@@ -97,12 +118,12 @@ pub async fn run(config: &Config, sources: Option<&Path>) -> Result<(), ServeErr
             leave.cancel();
         };
         let ports = ports.into_iter().map(|(service, listener)| {
-            tracing::info!("{service} alone listens on http://{}", shown(&listener));
+            tracing::info!("{service} alone listens on {scheme}://{}", shown(&listener));
             let gateway = gateway.clone();
             let port = Arc::new(Port { gateway, service });
-            gateway::serve(listener, port, leave.cancelled(), DRAIN)
+            gateway::serve_at(&door, listener, port, leave.cancelled(), DRAIN)
         });
-        let all = gateway::serve(listener, gateway.clone(), interrupted, DRAIN);
+        let all = gateway::serve_at(&door, listener, gateway.clone(), interrupted, DRAIN);
         tokio::join!(all, join_all(ports));
         stop.cancel();
         asked.get().unwrap_or_else(Instant::now)

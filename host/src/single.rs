@@ -75,7 +75,7 @@ pub enum SingleError {
 struct Only(Arc<Revision>);
 
 impl Answer for Only {
-    async fn answer(&self, mut request: Request) -> Response {
+    async fn answer(self: &Arc<Self>, mut request: Request) -> Response {
         complete(&mut request);
         match dispatch(&self.0, request, Kind::Request).await {
             Ok(response) => response,

@@ -15,7 +15,7 @@ const ROLE: HeaderName = HeaderName::from_static("x-lectern-role");
 /// The components trust these: only the host may set them.
 const OURS: &str = "x-lectern-";
 /// Clocks differ; RFC 7519, section 4.1.4 suggests "a few minutes" at most.
-const LEEWAY_SECONDS: u64 = 60;
+pub(super) const LEEWAY_SECONDS: u64 = 60;
 /// A longer one is not looked at.
 const MAX_TOKEN: usize = 8 << 10;
 

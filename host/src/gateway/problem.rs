@@ -19,6 +19,12 @@ pub(crate) enum Problem {
     Denied(Denied),
     /// An operator has taken the component out of service.
     Draining,
+    /// In development mode, a name that is not this machine's.
+    ForeignHost,
+    /// A web page that nobody has named.
+    ForeignOrigin,
+    /// A body that would have to be unpacked.
+    EncodedBody,
     Dispatch(DispatchError),
 }
 
@@ -61,6 +67,14 @@ pub(crate) fn render(
         StatusCode::SERVICE_UNAVAILABLE => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        // RFC 9110, sections 15.5.22 and 15.5.16.
+        StatusCode::UPGRADE_REQUIRED => {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            let identity = HeaderValue::from_static("identity");
+            headers.insert(header::ACCEPT_ENCODING, identity);
+        }
         _ => {}
     }
     response
@@ -95,6 +109,21 @@ impl Problem {
                 "IDENTITY_UNAVAILABLE",
                 "the keys that tokens are checked with cannot be had now",
             ),
+            Self::ForeignHost => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "HOST_NOT_ALLOWED",
+                "in development mode the host answers to localhost alone",
+            ),
+            Self::ForeignOrigin => (
+                StatusCode::FORBIDDEN,
+                "ORIGIN_NOT_ALLOWED",
+                "the page's origin is not one of LECTERN_CORS_ORIGINS",
+            ),
+            Self::EncodedBody => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UNSUPPORTED_CONTENT_ENCODING",
+                "a body comes as it is, without a content-encoding",
+            ),
             Self::Draining => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "SERVICE_DRAINING",
@@ -119,6 +148,22 @@ impl Problem {
         let (status, code, message) = self.parts();
         render(status, code, &message, request_id, None)
     }
+}
+
+/// All of an answer to a connection for which there is no place, before it has asked.
+pub(super) fn full() -> String {
+    let body = json!({
+        "error": "the host has as many connections as it takes",
+        "code": "TOO_MANY_CONNECTIONS",
+        "timestamp": timestamp(),
+        "request_id": uuid::Uuid::now_v7().to_string(),
+    })
+    .to_string();
+    let length = body.len();
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\nretry-after: 1\r\nconnection: close\r\n\r\n{body}"
+    )
 }
 
 fn call(error: &CallError) -> (StatusCode, &'static str, &'static str) {

@@ -8,7 +8,7 @@ use host::admin::Admin;
 use host::assemble::{self, Running};
 use host::client::Client;
 use host::config::Config;
-use host::gateway::{self, Gateway, Port};
+use host::gateway::{self, Door, Gateway, Port};
 use host::token::{self, Role};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, Response};
@@ -127,7 +127,9 @@ impl TestHost {
         let listener = TcpListener::bind(config.listen).await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let running = assemble::assemble(&config).await.unwrap();
-        let gateway = Arc::new(Gateway::new(running.platform.clone(), &config.identity).unwrap());
+        let gateway = Gateway::new(running.platform.clone(), &config.identity).unwrap();
+        let gateway = Arc::new(gateway.with_edge(&config.edge, &config.identity));
+        let door = Door::open(&config.edge).unwrap();
         let operators = TcpListener::bind(config.admin_listen).await.unwrap();
         let admin = format!("http://{}", operators.local_addr().unwrap());
         let api = Arc::new(Admin::new(running.platform.clone(), ADMIN_KEY));
@@ -137,7 +139,7 @@ impl TestHost {
         let serving = tokio::spawn(async move {
             tokio::join!(
                 gateway::serve(operators, api, stopped.cancelled(), PATIENCE),
-                gateway::serve(listener, served, stopped.cancelled(), PATIENCE),
+                gateway::serve_at(&door, listener, served, stopped.cancelled(), PATIENCE),
             );
         });
         Self {

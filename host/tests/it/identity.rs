@@ -44,7 +44,7 @@ impl Provider {
 struct Served(Arc<Mutex<Value>>);
 
 impl gateway::Answer for Served {
-    async fn answer(&self, _: Request) -> Response {
+    async fn answer(self: &Arc<Self>, _: Request) -> Response {
         axum::Json(self.0.lock().unwrap().clone()).into_response()
     }
 }

@@ -17,6 +17,7 @@ mod crash;
 mod deploy;
 mod documents;
 mod documents_hostile;
+mod edge;
 mod engines;
 mod faults;
 mod forgotten;
