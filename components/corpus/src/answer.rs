@@ -5,12 +5,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::comparison;
 use crate::definitions::defined;
 use crate::document::{Passage, count};
-use crate::forms::shares_part;
 use crate::overview;
 use crate::prose::{ends, is_contents};
 use crate::search::Index;
 use crate::sentence::{Sentence, sentences, unwrap_lines};
-use crate::terms::{Tokenizer, fold, is_cjk};
+use crate::terms::{Tokenizer, fold};
+use crate::wanted::Wanted;
 
 /// A sentence of the document. `start` and `end` are offsets in Unicode scalar values into the
 /// document's text, end exclusive; `text` is exactly that slice.
@@ -30,16 +30,6 @@ pub struct Quote {
     pub score: f32,
 }
 
-/// What is asked for.
-struct Wanted {
-    /// In one order, so that sums are the same each time.
-    tokens: BTreeSet<String>,
-    /// Operators, as `<<-`, which are no words.
-    symbols: HashSet<String>,
-    /// Of all of them.
-    weight: f32,
-}
-
 /// A quote and what of the question it has.
 struct Ranked {
     /// Higher comes first.
@@ -49,6 +39,8 @@ struct Ranked {
     words: usize,
     /// Their share by weight.
     share: f32,
+    /// Below 1 where it lacks what is asked for, as a number.
+    fit: f32,
     /// Whether all of them stand in its passage.
     in_passage: bool,
 }
@@ -56,81 +48,53 @@ struct Ranked {
 /// Passages that are looked at.
 pub const PASSAGES: usize = 8;
 /// Sentences of an answer at most.
-const SENTENCES: usize = 3;
+const SENTENCES: usize = 2;
 /// Share of the question's words, by weight, that a sentence must have. Below it the document does
 /// not speak of the question.
 const THRESHOLD: f32 = 0.34;
 /// And so many of them, where the question has as many: "president" alone answers no question about
 /// the president of France.
 const WORDS: usize = 2;
-/// What an operator weighs, about as much as a rare word.
-const SYMBOL: f32 = 4.0;
-/// Words that ask, and say nothing of what for; of the languages whose stop words are our own.
-const ASKING: &[&str] = &[
-    "difference",
-    "differences",
-    "differ",
-    "compare",
-    "comparison",
-    "kinds",
-    "types",
-    "name",
-    "list",
-    "unterschied",
-    "unterscheiden",
-    "vergleiche",
-    "arten",
-    "macht",
-    "machen",
-    "tut",
-    "différence",
-    "diferencia",
-    "explain",
-    "describe",
-    "define",
-    "tell",
-    "please",
-    "exactly",
-    "work",
-    "works",
-    "happen",
-    "happens",
-    "happened",
-    "mean",
-    "does",
-    "warum",
-    "weshalb",
-    "wann",
-    "wozu",
-    "wofür",
-    "woraus",
-    "wodurch",
-    "worin",
-    "heißt",
-    "bedeutet",
-    "erkläre",
-    "beschreibe",
-    "nenne",
-    "pourquoi",
-    "quand",
-    "quel",
-    "quelle",
-    "quels",
-    "quelles",
-    "comment",
-    "combien",
-    "explique",
-    "cuál",
-    "cuándo",
-    "dónde",
-    "cómo",
-    "quién",
-    "explica",
-    "significa",
-];
+/// And this share, where a name or a number that is asked about stands nowhere.
+const STRANGE: f32 = 0.6;
+/// What the words of the sentence before count, for one that leans on it.
+const LEANT: f32 = 0.5;
+/// And those of the heading, for the sentence below it.
+const HEADED: f32 = 0.9;
+/// Words of a heading at most.
+const HEADING: usize = 6;
 /// A further sentence must be so close to the best.
-const CLOSE: f32 = 0.75;
-
+const CLOSE: f32 = 0.97;
+/// Words that a sentence begins with which goes on with what the one before says.
+const LEANING: &[&str] = &[
+    "this",
+    "that",
+    "these",
+    "those",
+    "it",
+    "its",
+    "they",
+    "their",
+    "he",
+    "she",
+    "such",
+    "therefore",
+    "thus",
+    "hence",
+    "so",
+    "then",
+    "dies",
+    "diese",
+    "dieser",
+    "dieses",
+    "es",
+    "er",
+    "sie",
+    "daher",
+    "deshalb",
+    "dabei",
+    "dadurch",
+];
 /// A passage, and which of the documents it is of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shown {
@@ -140,7 +104,7 @@ pub struct Shown {
     pub passage: Passage,
 }
 
-/// The one to three sentences of one document that answer best, in its order; `None` where it does
+/// The one or two sentences of one document that answer best, in its order; `None` where it does
 /// not speak of the question.
 pub fn answer(question: &str, passages: &[Passage]) -> Option<Vec<Quote>> {
     let index = Index::new(passages, question);
@@ -164,108 +128,38 @@ pub fn answer_among(question: &str, index: &Index, found: &[Shown]) -> Option<Ve
     if let Some(quotes) = comparison::compared(question, index, found) {
         return Some(quotes);
     }
-    let mut best: Vec<Quote> = ranked(question, found, index);
-    let top = best.first()?.score;
+    let all = ordered(question, found, index);
+    let top = all.first()?.order;
     let mut said = HashSet::new();
-    best.retain(|quote| {
-        quote.score >= top * CLOSE && said.insert(fold(&unwrap_lines(&quote.text)))
+    let near = all.into_iter().filter(|ranked| {
+        ranked.order >= top * CLOSE && said.insert(fold(&unwrap_lines(&ranked.quote.text)))
     });
+    let mut best: Vec<Quote> = near.map(|ranked| ranked.quote).collect();
     best.truncate(SENTENCES);
     best.sort_by_key(|quote| (quote.document, quote.start));
     Some(best)
 }
 
-impl Wanted {
-    fn new(question: &str, index: &Index, tokenizer: &Tokenizer) -> Self {
-        let all: BTreeSet<String> = tokenizer.tokens(question).into_iter().collect();
-        let asking: HashSet<String> = ASKING
-            .iter()
-            .flat_map(|word| tokenizer.tokens(word))
-            .filter(|stem| stem != "mean" || !question.contains("meaning"))
-            .collect();
-        let tells = |token: &&String| !asking.contains(*token) && !asks_in_cjk(token);
-        let telling: BTreeSet<String> = all.iter().filter(tells).cloned().collect();
-        let symbols: HashSet<String> = question.split_whitespace().filter_map(symbol).collect();
-        let tokens = if telling.is_empty() && symbols.is_empty() {
-            all
-        } else {
-            telling
-        };
-        let weight = tokens.iter().map(|token| index.weight(token)).sum::<f32>()
-            + symbols.len() as f32 * SYMBOL;
-        Self {
-            tokens,
-            symbols,
-            weight,
-        }
-    }
-
-    fn count(&self) -> usize {
-        self.tokens.len() + self.symbols.len()
-    }
-
+impl Ranked {
     /// Whether a sentence speaks of the question rather than of one word in it: it has two of them,
     /// or those around it have the others.
-    fn is_met(&self, ranked: &Ranked) -> bool {
-        let speaks = ranked.words >= self.count().min(WORDS) || ranked.in_passage;
+    fn speaks_of(&self, wanted: &Wanted) -> bool {
+        let speaks = self.words >= wanted.count().min(WORDS) || self.in_passage;
         // In a short document, words that it lacks outweigh all that it has.
-        let most = self.count() > WORDS && ranked.words * 3 >= self.count() * 2;
-        speaks && (most || ranked.share >= THRESHOLD)
+        let most = wanted.count() > WORDS && self.words * 3 >= wanted.count() * 2;
+        let fits = self.fit >= 1.0 && !wanted.strange;
+        let least = if wanted.strange { STRANGE } else { THRESHOLD };
+        speaks && (most && fits || self.share * self.fit >= least)
     }
-
-    /// How many of the words stand in the sentence, and their share by weight.
-    fn covered(&self, sentence: &str, index: &Index, tokenizer: &Tokenizer) -> (usize, f32) {
-        let said: HashSet<String> = tokenizer.tokens(sentence).into_iter().collect();
-        let stands = |token: &&String| {
-            said.contains(*token)
-                || tokenizer.compounds() && said.iter().any(|said| shares_part(token, said))
-        };
-        let common: Vec<&String> = self.tokens.iter().filter(stands).collect();
-        let symbols = self
-            .symbols
-            .iter()
-            .filter(|symbol| has_symbol(sentence, symbol))
-            .count();
-        let weight =
-            common.iter().map(|token| index.weight(token)).sum::<f32>() + symbols as f32 * SYMBOL;
-        let share = if self.weight > 0.0 {
-            weight / self.weight
-        } else {
-            0.0
-        };
-        (common.len() + symbols, share)
-    }
-}
-
-/// A pair of characters that only asks, as in 什么是 or とは何ですか.
-fn asks_in_cjk(token: &str) -> bool {
-    let is_kana = |c: char| matches!(c, '\u{3040}'..='\u{309F}');
-    token.chars().all(is_cjk)
-        && (token.chars().any(|c| "什么怎谁哪吗呢的是为何".contains(c))
-            || token.chars().any(is_kana))
-}
-
-/// A run of operator characters that stands alone.
-pub(crate) fn symbol(word: &str) -> Option<String> {
-    let bare = word.trim_matches(|c: char| "?.,;!\"'`’‘“”()".contains(c));
-    let fits = bare.len() >= 2 && bare.chars().all(is_operator) && bare != "--";
-    fits.then(|| bare.to_owned())
-}
-
-fn is_operator(c: char) -> bool {
-    "<>=+-*/&|^%$#@~:!\\".contains(c)
-}
-
-/// Whether it stands there, and not within another.
-fn has_symbol(sentence: &str, symbol: &str) -> bool {
-    sentence.match_indices(symbol).any(|(at, _)| {
-        !sentence[..at].ends_with(is_operator)
-            && !sentence[at + symbol.len()..].starts_with(is_operator)
-    })
 }
 
 /// The sentences that speak of the question, best first.
 pub(crate) fn ranked(question: &str, found: &[Shown], index: &Index) -> Vec<Quote> {
+    let all = ordered(question, found, index).into_iter();
+    all.map(|ranked| ranked.quote).collect()
+}
+
+fn ordered(question: &str, found: &[Shown], index: &Index) -> Vec<Ranked> {
     let mut wanted: HashMap<usize, Wanted> = HashMap::new();
     let (mut all, mut seen) = (Vec::new(), HashSet::new());
     for (rank, shown) in found.iter().enumerate() {
@@ -277,14 +171,14 @@ pub(crate) fn ranked(question: &str, found: &[Shown], index: &Index) -> Vec<Quot
             .or_insert_with(|| Wanted::new(question, index, tokenizer));
         for ranked in in_passage(wanted, shown, rank, index, tokenizer) {
             // Overlapping passages share sentences.
-            if seen.insert((shown.document, ranked.quote.start)) && wanted.is_met(&ranked) {
+            if seen.insert((shown.document, ranked.quote.start)) && ranked.speaks_of(wanted) {
                 all.push(ranked);
             }
         }
     }
     let place = |ranked: &Ranked| (ranked.quote.document, ranked.quote.start);
     all.sort_by(|a, b| b.order.total_cmp(&a.order).then(place(a).cmp(&place(b))));
-    all.into_iter().map(|ranked| ranked.quote).collect()
+    all
 }
 
 /// The sentences of a passage that share words with the question. A line of contents is none.
@@ -297,22 +191,63 @@ fn in_passage(
 ) -> Vec<Ranked> {
     let passage = &shown.passage;
     let in_passage = wanted.covered(&passage.text, index, tokenizer).0 == wanted.count();
+    let all = sentences(&passage.text);
     let mut found = Vec::new();
-    for sentence in sentences(&passage.text) {
-        let (words, share) = wanted.covered(sentence.text, index, tokenizer);
+    for (at, sentence) in all.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|at| all.get(at));
+        let (words, share) = in_place(wanted, sentence, before, index, tokenizer);
         let tells = sentence.text.contains(char::is_alphabetic);
-        let score = share * shape(&sentence) - rank as f32 * 0.005;
+        let fit = wanted
+            .expected
+            .fit(&wanted.question, sentence.text, wanted.capitals);
+        let score = share * fit * shape(sentence) - rank as f32 * 0.005;
         if words > 0 && tells && score > 0.05 && !is_contents(sentence.text) {
             found.push(Ranked {
-                order: score + closeness(&sentence, wanted, tokenizer),
-                quote: quote(shown, &sentence, score.clamp(0.0, 1.0)),
+                order: score + closeness(sentence, wanted, tokenizer),
+                quote: quote(shown, sentence, score.clamp(0.0, 1.0)),
                 words,
                 share,
+                fit,
                 in_passage,
             });
         }
     }
     found
+}
+
+/// What a sentence has of the question, alone and with the one before, where it stands below that or goes
+/// on with it.
+fn in_place(
+    wanted: &Wanted,
+    sentence: &Sentence<'_>,
+    before: Option<&Sentence<'_>>,
+    index: &Index,
+    tokenizer: &Tokenizer,
+) -> (usize, f32) {
+    let (words, share) = wanted.covered(sentence.text, index, tokenizer);
+    let Some(before) = before else {
+        return (words, share);
+    };
+    let part = match () {
+        () if is_heading(before.text) && !is_heading(sentence.text) => HEADED,
+        () if leans(sentence.text) => LEANT,
+        () => return (words, share),
+    };
+    let both = format!("{} {}", before.text, sentence.text);
+    let (all, whole) = wanted.covered(&both, index, tokenizer);
+    if part == HEADED && all < wanted.count() {
+        return (words, share);
+    }
+    (all, share + part * (whole - share))
+}
+
+fn is_heading(text: &str) -> bool {
+    !ends(text) && text.split_whitespace().count() <= HEADING
+}
+
+fn leans(text: &str) -> bool {
+    let first = text.split_whitespace().next().map(fold);
+    first.is_some_and(|first| LEANING.contains(&first.trim_matches(|c: char| !c.is_alphanumeric())))
 }
 
 /// A fragment, a heading, a question or a monster counts less.
@@ -321,13 +256,21 @@ fn shape(sentence: &Sentence<'_>) -> f32 {
     let spaced = words > 1 || sentence.text.is_ascii();
     if sentence.text.ends_with('?') {
         0.6
-    } else if spaced && (words <= 4 || !ends(sentence.text)) {
+    } else if spaced && (words <= 3 || !ends(sentence.text)) || is_code(sentence.text) {
         0.5
     } else if words > 60 {
         0.7
+    } else if words > 40 {
+        0.85
     } else {
         1.0
     }
+}
+
+/// Whether most of it is signs and digits.
+fn is_code(text: &str) -> bool {
+    let is_prose = |c: &char| c.is_alphabetic() || c.is_whitespace();
+    text.chars().filter(is_prose).count() * 10 < text.chars().count() * 7
 }
 
 /// Among those that say as much, what defines the thing asked for comes first, then what begins
@@ -336,14 +279,32 @@ fn closeness(sentence: &Sentence<'_>, wanted: &Wanted, tokenizer: &Tokenizer) ->
     let tokens_of =
         |text: &str| -> BTreeSet<String> { tokenizer.tokens(text).into_iter().collect() };
     let text = unwrap_lines(sentence.text);
-    let term = defined(&text, tokenizer);
-    if term.is_some_and(|term| tokens_of(&term) == wanted.tokens) {
+    let term = defined(&without_brackets(&text), tokenizer);
+    if term.is_some_and(|term| tokens_of(&term) == wanted.tokens)
+        || wanted.is_called(&text, tokenizer)
+    {
         return 0.3;
     }
-    let head: Vec<&str> = text.split_whitespace().take(6).collect();
-    let common = tokens_of(&head.join(" "));
-    let begins = common.intersection(&wanted.tokens).count();
+    let head = tokenizer.tokens(&text).into_iter();
+    let head: BTreeSet<String> = head.take(wanted.tokens.len() + 1).collect();
+    let begins = head.intersection(&wanted.tokens).count();
     0.1 * begins as f32 / wanted.tokens.len().max(1) as f32
+        + 0.15 * wanted.together(&text, tokenizer)
+        + if wanted.is_reasoned(&text) { 0.1 } else { 0.0 }
+}
+
+/// Without what stands in round brackets, as in "Decision Trees (DTs) are …".
+fn without_brackets(text: &str) -> String {
+    let (mut depth, mut kept) = (0_usize, String::with_capacity(text.len()));
+    for c in text.chars() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            c if depth == 0 => kept.push(c),
+            _ => {}
+        }
+    }
+    kept
 }
 
 /// A sentence of a passage, and where it stands.
@@ -501,7 +462,6 @@ mod tests {
         let quotes = answer("Difference between <- and <<-?", &passages(text)).unwrap();
         assert_eq!(quotes.len(), 1, "{quotes:?}");
         assert!(quotes[0].text.contains("enclosing"));
-        assert!(has_symbol("x <- 5", "<-") && !has_symbol("x <<- 5", "<-"));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Questions that compare two things: answered by the best sentence on each.
 
-use crate::answer::{Quote, Shown, ranked, symbol};
+use crate::answer::{Quote, Shown, ranked};
 use crate::search::Index;
 use crate::terms::fold;
+use crate::wanted::symbol;
 
 /// Where the question compares two things and the documents speak of both.
 pub(crate) fn compared(question: &str, index: &Index, found: &[Shown]) -> Option<Vec<Quote>> {

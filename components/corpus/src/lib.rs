@@ -11,6 +11,7 @@ pub mod definitions;
 pub mod denial;
 pub mod document;
 mod evenly;
+mod expected;
 pub mod forms;
 pub mod ground;
 pub mod notes;
@@ -24,6 +25,7 @@ pub mod search;
 pub mod sentence;
 pub mod stop_words;
 pub mod terms;
+mod wanted;
 
 pub use document::{Document, Page, Passage};
 pub use notes::Notes;

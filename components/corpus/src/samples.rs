@@ -1,4 +1,4 @@
-//! Texts for the tests, written for them.
+//! Texts for the tests: written for them, and real ones.
 
 /// A page on cells.
 pub const BIOLOGY: &str = "Cell Structure
@@ -68,3 +68,28 @@ pub const AWKWARD: &[&str] = &[
     "\u{FEFF}bom. \u{200B}zero width.",
     "-\n-\n- -",
 ];
+
+/// Excerpts of real documents and their names; see `samples/real/README.md`.
+pub const REAL: [(&str, &str); 8] = [
+    ("ownership", include_str!("../samples/real/ownership.txt")),
+    (
+        "atomic-commit",
+        include_str!("../samples/real/atomic-commit.txt"),
+    ),
+    (
+        "transactions",
+        include_str!("../samples/real/transactions.txt"),
+    ),
+    ("unicode", include_str!("../samples/real/unicode.txt")),
+    ("trees", include_str!("../samples/real/trees.txt")),
+    ("persuasion", include_str!("../samples/real/persuasion.txt")),
+    ("threads", include_str!("../samples/real/threads.txt")),
+    ("northanger", include_str!("../samples/real/northanger.txt")),
+];
+
+/// Those of them that were asked about only when search and answers were done.
+pub const HELD_OUT: [&str; 2] = ["threads", "northanger"];
+
+/// Questions about [`REAL`], as JSON: `document`, `question`, and `passages`, words of the sentences that
+/// answer, none where the document does not say.
+pub const REAL_QUESTIONS: &str = include_str!("../samples/real/questions.json");

@@ -247,6 +247,11 @@ impl Index {
         (1.0 + (self.passages - with + 0.5).max(0.5) / (with + 0.5)).ln()
     }
 
+    /// Whether any of the documents has a token of the question.
+    pub(crate) fn knows(&self, token: &str) -> bool {
+        self.frequencies.get(token).is_some_and(|with| *with > 0)
+    }
+
     /// The best passages, best first; only those that have a word of the question.
     pub fn search(&self, limit: usize) -> Vec<Hit> {
         let mut hits: Vec<Hit> = (0..self.documents.len())
