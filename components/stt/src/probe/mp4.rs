@@ -1,5 +1,6 @@
 //! MP4: boxes in boxes, of which those that tell tracks and times are opened. What is recorded as it
-//! goes, as Safari does, has no times in its head: its fragments are added up. ISO/IEC 14496-12.
+//! goes, as Safari does, has no times in its head: its fragments are added up. Edits tell which part of the
+//! sound is heard. ISO/IEC 14496-12.
 
 use super::{Container, End, Reader, Recording, Step, Unreadable, bytes, milliseconds};
 
@@ -7,14 +8,28 @@ use super::{Container, End, Reader, Recording, Step, Unreadable, bytes, millisec
 const MAX_RUN: u64 = 1 << 20;
 /// Of any other box that is read.
 const MAX_BOX: u64 = 256;
+/// Edits that are read; of a list with more, none is.
+const MAX_EDITS: u32 = 64;
+/// Of a list of that many, in bytes.
+const MAX_LIST: u64 = 8 + 20 * MAX_EDITS as u64;
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Track {
     id: u32,
     is_sound: bool,
     rate: u64,
     length: u64,
     channels: u32,
+    edits: Vec<Edit>,
+}
+
+/// A part of the sound that is heard.
+#[derive(Clone, Copy)]
+struct Edit {
+    /// In units of the file's; 0 for all that follows.
+    length: u64,
+    /// In units of the track's; `None` for a pause.
+    from: Option<u64>,
 }
 
 pub(super) struct Mp4 {
@@ -27,6 +42,10 @@ pub(super) struct Mp4 {
     defaults: Vec<(u32, u64)>,
     fragment: Fragment,
     fragments: u64,
+    /// Of the fragment whose bytes are not all there yet.
+    coming: u64,
+    /// Units of the file's in a second.
+    rate: u64,
 }
 
 /// The part of a fragment that is read.
@@ -54,6 +73,8 @@ impl Mp4 {
             defaults: Vec::new(),
             fragment: Fragment::default(),
             fragments: 0,
+            coming: 0,
+            rate: 0,
         }
     }
 
@@ -72,6 +93,8 @@ impl Mp4 {
                     (self.track.rate, self.track.length) = (rate, length);
                 }
             }
+            b"mvhd" => self.rate = times(content).map_or(0, |(rate, _)| rate),
+            b"elst" => self.track.edits = edits(content),
             b"tkhd" => {
                 let at = if content.first() == Some(&1) { 20 } else { 12 };
                 self.track.id = long(content, at).unwrap_or_default();
@@ -98,9 +121,10 @@ impl Mp4 {
     /// Adds up the samples of a fragment of the sound.
     fn run(&mut self, content: &[u8]) {
         self.close_track();
-        let Some(sound) = self.sound.filter(|sound| sound.id == self.fragment.track) else {
+        let Some(sound) = &self.sound else { return };
+        if sound.id != self.fragment.track {
             return;
-        };
+        }
         let (Some(flags), Some(count)) = (long(content, 0), long(content, 4)) else {
             return;
         };
@@ -119,8 +143,59 @@ impl Mp4 {
                 length += u64::from(long(sample, 0).unwrap_or_default());
             }
         }
-        self.fragments = self.fragments.saturating_add(length);
+        self.coming = self.coming.saturating_add(length);
     }
+
+    /// What has come of a fragment, all of it.
+    fn close_fragment(&mut self) {
+        let coming = std::mem::take(&mut self.coming);
+        self.fragments = self.fragments.saturating_add(coming);
+    }
+
+    /// What is heard of so much sound, in milliseconds.
+    fn heard_ms(&self, sound: &Track, length: u64) -> Option<u64> {
+        let whole = milliseconds(length, sound.rate)?;
+        let of = |edit: &Edit| {
+            let from = edit.from?;
+            let rest = milliseconds(length.saturating_sub(from), sound.rate)?;
+            let told = milliseconds(edit.length, self.rate)?;
+            Some(if edit.length == 0 {
+                rest
+            } else {
+                told.min(rest)
+            })
+        };
+        let heard = sound.edits.iter().filter_map(of);
+        let heard = heard.fold(0_u64, u64::saturating_add);
+        Some(if heard > 0 { heard } else { whole })
+    }
+}
+
+/// Of `elst`.
+fn edits(content: &[u8]) -> Vec<Edit> {
+    let count = long(content, 4).unwrap_or_default();
+    if count > MAX_EDITS {
+        return vec![];
+    }
+    let is_long = content.first() == Some(&1);
+    let entries = content.get(8..).unwrap_or_default();
+    let entries = entries.chunks_exact(if is_long { 20 } else { 12 });
+    let edit = |entry: &[u8]| {
+        let (length, from) = match is_long {
+            true => (
+                bytes(entry, 0).map(u64::from_be_bytes)?,
+                bytes(entry, 8).map(i64::from_be_bytes)?,
+            ),
+            false => (
+                long(entry, 0)?.into(),
+                bytes(entry, 4).map(i32::from_be_bytes)?.into(),
+            ),
+        };
+        let from = u64::try_from(from).ok();
+        Some(Edit { length, from })
+    };
+    let count = usize::try_from(count).unwrap_or_default();
+    entries.take(count).filter_map(edit).collect()
 }
 
 fn long(from: &[u8], at: usize) -> Option<u32> {
@@ -214,14 +289,18 @@ impl Reader for Mp4 {
             return Err(Unreadable::Corrupt("a box cannot be"));
         }
         let most = match &name {
-            b"moov" | b"mdia" | b"minf" | b"stbl" | b"mvex" | b"moof" | b"traf" | b"trak" => {
+            b"moov" | b"mdia" | b"minf" | b"stbl" | b"mvex" | b"moof" | b"traf" | b"trak"
+            | b"edts" => {
                 self.has_head |= name == *b"moov";
-                if name == *b"trak" {
-                    self.close_track();
+                match &name {
+                    b"trak" => self.close_track(),
+                    b"moof" => self.close_fragment(),
+                    _ => {}
                 }
                 return Ok(Step::Skip(head));
             }
-            b"mdhd" | b"tkhd" | b"hdlr" | b"stsd" | b"trex" | b"tfhd" => MAX_BOX,
+            b"elst" => MAX_LIST,
+            b"mvhd" | b"mdhd" | b"tkhd" | b"hdlr" | b"stsd" | b"trex" | b"tfhd" => MAX_BOX,
             b"trun" => MAX_RUN - 16,
             _ => return Ok(Step::Skip(size)),
         };
@@ -238,20 +317,26 @@ impl Reader for Mp4 {
         if !self.has_head {
             return Err(Unreadable::Corrupt("its head is missing: the file was cut"));
         }
-        let sound = self.sound.ok_or(Unreadable::NoAudio)?;
-        let length = if sound.length > 0 {
-            sound.length
-        } else {
-            self.fragments
-        };
         // A last box of size 0 ends with the file.
         let open = end.short > u64::MAX / 2;
+        let truncated = !open && end.is_cut();
+        if !truncated {
+            self.close_fragment();
+        }
+        let sound = self.sound.as_ref().ok_or(Unreadable::NoAudio)?;
+        let length = match sound.length {
+            0 => self.fragments,
+            // The head was written of a file that was whole, and does not say where which sample lies.
+            _ if truncated => 0,
+            told => told,
+        };
+        let heard = self.heard_ms(sound, length);
         Ok(Recording {
             container: self.container,
-            duration_ms: milliseconds(length, sound.rate).filter(|_| length > 0),
+            duration_ms: heard.filter(|_| length > 0),
             channels: (sound.channels > 0).then_some(sound.channels),
             loudest: None,
-            truncated: !open && end.is_cut(),
+            truncated,
         })
     }
 }

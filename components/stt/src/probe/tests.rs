@@ -134,6 +134,136 @@ fn a_file_that_was_cut_says_so_and_is_as_long_as_it_is() {
     ));
 }
 
+fn sample(name: &str) -> Vec<u8> {
+    let (_, file, _) = SAMPLES.iter().find(|(known, ..)| *known == name).unwrap();
+    file.to_vec()
+}
+
+#[test]
+fn a_flac_file_that_was_cut_is_as_long_as_its_frames() {
+    let whole = sample("flac");
+    let expected = probe(&whole, 999).unwrap();
+    assert_eq!(
+        (expected.duration_ms, expected.truncated),
+        (Some(1_500), false)
+    );
+    let mut last = 0;
+    for missing in [5_000, 4_000, 2_000, 100, 1] {
+        let cut = whole.len() - missing;
+        let found = probe(&whole[..cut], 777).unwrap();
+        let duration = found.duration_ms.unwrap();
+        assert!(
+            found.truncated && duration < 1_500,
+            "{cut} bytes: {found:?}"
+        );
+        assert!(duration >= last, "{duration} after {last}");
+        last = duration;
+    }
+    assert!(last > 1_300, "{last}: all but the last frame");
+    // Streamed: the writer did not know how much there would be.
+    let mut streamed = whole.clone();
+    streamed[21] &= 0xF0;
+    streamed[22..26].fill(0);
+    let found = probe(&streamed, 5).unwrap();
+    assert_eq!((found.duration_ms, found.truncated), (Some(1_500), false));
+    // A head that boasts.
+    let mut boasting = whole.clone();
+    boasting[22] = 0xFF;
+    let found = probe(&boasting, 5).unwrap();
+    assert_eq!((found.duration_ms, found.truncated), (Some(1_500), true));
+    assert!(matches!(
+        probe(&whole[..42], 5),
+        Err(Unreadable::Corrupt(_))
+    ));
+}
+
+#[test]
+fn a_header_s_byte_rate_is_not_believed_where_samples_can_be_counted() {
+    let mut file = wav(1, 2, 8_000, 16, &[1; 32_000]);
+    for rate in [1_u32, 0, u32::MAX] {
+        file[28..32].copy_from_slice(&rate.to_le_bytes());
+        assert_eq!(
+            probe(&file, 999).unwrap().duration_ms,
+            Some(1_000),
+            "{rate}"
+        );
+    }
+    // Samples of no bits, and a codec that is not known and says nothing of a second.
+    let none = wav(1, 1, 8_000, 0, &[1; 8_000]);
+    assert!(matches!(probe(&none, 64), Err(Unreadable::Corrupt(_))));
+    let mut unknown = wav(0x55, 1, 8_000, 8, &[1; 8_000]);
+    assert_eq!(probe(&unknown, 64).unwrap().duration_ms, Some(1_000));
+    unknown[28..32].fill(0);
+    assert!(matches!(probe(&unknown, 64), Err(Unreadable::Corrupt(_))));
+}
+
+#[test]
+fn adpcm_is_counted_in_blocks() {
+    // What 20 blocks of 256 bytes hold at 8 kHz, by the two codecs, of one and two channels.
+    for (tag, channels, samples) in [(0x11, 1, 505), (0x11, 2, 249), (2, 1, 500), (2, 2, 244)] {
+        let mut file = wav(tag, channels, 8_000, 4, &[0; 20 * 256]);
+        file[28..32].copy_from_slice(&1_u32.to_le_bytes());
+        file[32..34].copy_from_slice(&256_u16.to_le_bytes());
+        let found = probe(&file, 999).unwrap();
+        assert_eq!(
+            found.duration_ms,
+            Some(20 * samples / 8),
+            "{tag} {channels}"
+        );
+        assert_eq!(found.loudest, None);
+        file[32..34].fill(0);
+        assert!(matches!(probe(&file, 999), Err(Unreadable::Corrupt(_))));
+    }
+}
+
+/// With its head before its sound.
+fn streamable(m4a: &[u8]) -> Vec<u8> {
+    let at = |name: &[u8]| m4a.windows(4).position(|it| it == name).unwrap() - 4;
+    let (sound, head) = (at(b"mdat"), at(b"moov"));
+    [&m4a[..sound], &m4a[head..], &m4a[sound..head]].concat()
+}
+
+#[test]
+fn an_edit_list_tells_what_is_heard() {
+    // ffmpeg has the encoder's first 1,024 samples cut off.
+    let m4a = streamable(&sample("m4a"));
+    assert_eq!(probe(&m4a, 99).unwrap().duration_ms, Some(1_500));
+    let list = m4a.windows(4).position(|it| it == b"elst").unwrap();
+    let with = |length: u32, from: i32| {
+        let mut m4a = m4a.clone();
+        m4a[list + 12..list + 16].copy_from_slice(&length.to_be_bytes());
+        m4a[list + 16..list + 20].copy_from_slice(&from.to_be_bytes());
+        probe(&m4a, 1_000).unwrap().duration_ms.unwrap()
+    };
+    assert_eq!(with(700, 1_024), 700);
+    // No more than there is, and all of it where nothing would be left.
+    let whole = with(u32::MAX, 0);
+    assert!((1_500..1_600).contains(&whole), "{whole}");
+    assert_eq!(with(500, -1), whole);
+    assert_eq!(with(500, i32::MAX), whole);
+}
+
+#[test]
+fn of_an_mp4_that_was_cut_no_head_is_believed() {
+    let m4a = streamable(&sample("m4a"));
+    let found = probe(&m4a[..m4a.len() - 2_000], 500).unwrap();
+    assert_eq!((found.duration_ms, found.truncated), (None, true));
+    let fragmented = sample("fragmented");
+    let found = probe(&fragmented[..fragmented.len() - 2_000], 500).unwrap();
+    assert!(found.truncated, "{found:?}");
+    assert!(found.duration_ms.is_none_or(|ms| ms < 1_470), "{found:?}");
+}
+
+#[test]
+fn a_webm_file_that_was_cut_is_as_long_as_its_blocks() {
+    let webm = sample("webm");
+    let found = probe(&webm[..webm.len() / 2], 500).unwrap();
+    assert!(
+        found.truncated && found.duration_ms.unwrap() < 1_200,
+        "{found:?}"
+    );
+}
+
 #[test]
 fn what_is_written_while_it_is_recorded_is_as_long_as_it_is() {
     for size in [0, u32::MAX] {

@@ -4,7 +4,12 @@
 use super::{Container, End, Reader, Recording, Step, Unreadable, bytes, milliseconds};
 
 const PCM: u16 = 1;
+const MS_ADPCM: u16 = 2;
 const FLOAT: u16 = 3;
+const A_LAW: u16 = 6;
+const MU_LAW: u16 = 7;
+const IMA_ADPCM: u16 = 0x11;
+const GSM: u16 = 0x31;
 const EXTENSIBLE: u16 = 0xFFFE;
 /// A size that stands elsewhere, or that the writer did not know.
 const UNKNOWN: u32 = u32::MAX;
@@ -29,8 +34,43 @@ struct Format {
     tag: u16,
     channels: u16,
     rate: u32,
+    /// As the header has it; what can be counted is.
     bytes_a_second: u32,
+    /// Bytes of what is decoded at once.
+    block: u16,
     bits: u16,
+}
+
+impl Format {
+    /// Of so many bytes, in milliseconds: by samples, and by what the header says of a second for codecs that
+    /// are not known here. `None` for a format that cannot be.
+    fn duration_ms(&self, size: u64) -> Option<u64> {
+        let channels = u64::from(self.channels);
+        let block = u64::from(self.block);
+        // Of ADPCM: the state that each channel's block begins with, the samples in that, and four bits for
+        // each that follows.
+        let of_blocks = |state: u64, first: u64| {
+            let of = |bytes: u64| match bytes.checked_sub(state * channels) {
+                Some(data) => first + data * 2 / channels,
+                None => 0,
+            };
+            let whole = size.checked_div(block)?;
+            milliseconds(
+                whole.saturating_mul(of(block)) + of(size % block),
+                self.rate.into(),
+            )
+        };
+        match self.tag {
+            PCM | FLOAT | A_LAW | MU_LAW => {
+                let sample = channels * u64::from(self.bits.div_ceil(8));
+                milliseconds(size.checked_div(sample)?, self.rate.into())
+            }
+            MS_ADPCM => of_blocks(7, 2),
+            IMA_ADPCM => of_blocks(4, 1),
+            GSM => milliseconds((size / 65).saturating_mul(320), self.rate.into()),
+            _ => milliseconds(size, self.bytes_a_second.into()),
+        }
+    }
 }
 
 impl Wav {
@@ -120,7 +160,7 @@ impl Reader for Wav {
         let endless = self.data.is_some_and(|left| left > u64::MAX / 2);
         Ok(Recording {
             container: Container::Wav,
-            duration_ms: milliseconds(self.seen, format.bytes_a_second.into()),
+            duration_ms: format.duration_ms(self.seen),
             channels: Some(format.channels.into()),
             loudest: self.level.loudest(&format),
             truncated: !self.ended && !endless,
@@ -141,12 +181,11 @@ fn format(chunk: &[u8]) -> Result<Format, Unreadable> {
         channels: short(2)?,
         rate: long(4)?,
         bytes_a_second: long(8)?,
+        block: short(12)?,
         bits: short(14)?,
     };
-    if format.channels == 0 || format.rate == 0 || format.bytes_a_second == 0 {
-        return Err(CORRUPT);
-    }
-    Ok(format)
+    let possible = format.channels > 0 && format.rate > 0 && format.duration_ms(0).is_some();
+    possible.then_some(format).ok_or(CORRUPT)
 }
 
 /// How loud it is, 100 ms at a time.

@@ -22,6 +22,8 @@ const SIMPLE_BLOCK: u32 = 0xA3;
 const SOUND: u64 = 2;
 /// Nanoseconds of a time's unit, where the file does not say.
 const MILLISECOND: u64 = 1_000_000;
+/// Milliseconds of the longest block: Opus' packets have 120, other codecs' and laced ones a few times that.
+const LAST_BLOCK: u64 = 500;
 /// Bytes that are read of an element.
 const MAX_CONTENT: u64 = 8;
 
@@ -67,14 +69,18 @@ impl Webm {
         }
     }
 
-    fn duration_ms(&self) -> Option<u64> {
-        let units = match self.told {
-            Some(told) if told > 0.0 && told.is_finite() => told,
-            _ => self.last as f64,
-        };
+    /// Milliseconds, and whether the head tells more: it is believed as far as the blocks bear it out, as a
+    /// file may have been cut since.
+    fn duration(&self) -> (u64, bool) {
         // `as` brings what is no time into range.
-        let ms = (units * self.scale as f64 / MILLISECOND as f64) as u64;
-        (ms > 0).then_some(ms)
+        let ms = |units: f64| (units * self.scale as f64 / MILLISECOND as f64) as u64;
+        let last = ms(self.last as f64);
+        let told = self.told.map(ms).unwrap_or_default();
+        match told {
+            told if told < last => (last, false),
+            told if told - last <= LAST_BLOCK => (told, false),
+            _ => (last, true),
+        }
     }
 }
 
@@ -155,13 +161,14 @@ impl Reader for Webm {
         if !self.has_sound {
             return Err(end.nothing());
         }
+        let (duration_ms, is_short) = self.duration();
         Ok(Recording {
             container: Container::Webm,
-            duration_ms: self.duration_ms(),
+            duration_ms: Some(duration_ms).filter(|&ms| ms > 0),
             // As RFC 9559 has it where the file does not say.
             channels: self.channels.or(Some(1)),
             loudest: None,
-            truncated: end.is_cut(),
+            truncated: is_short || end.is_cut(),
         })
     }
 }
