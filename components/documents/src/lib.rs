@@ -4,7 +4,6 @@
 
 pub mod docx;
 mod encoding;
-pub mod filename;
 pub mod notes;
 pub mod ocr;
 pub mod pdf;

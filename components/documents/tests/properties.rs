@@ -1,10 +1,11 @@
 //! What holds for every file that may be uploaded, whatever it is and whoever broke it.
 
 use corpus::{Document, Page};
+use documents::piece;
 use documents::read::{MAX_BYTES, MAX_CHARACTERS, MAX_PAGES, Reading, Unreadable, read};
 use documents::samples::{docx, docx_of, package, pdf};
 use documents::sniff::{HEAD, Kind, Sniffer};
-use documents::{filename, piece};
+use guest::filename;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -164,12 +165,12 @@ proptest! {
         any in any::<String>(), times in 1..30_usize,
     ) {
         for name in [parts.concat(), any, parts.concat().repeat(times)] {
-            let clean = filename::clean(&name);
+            let clean = filename::clean(&name, "document");
             prop_assert!((1..=255).contains(&clean.len()));
             let hides = |c: char| c.is_control() || matches!(c, '/' | '\\' | '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
             prop_assert!(!clean.contains(hides), "{clean:?}");
             prop_assert!(!clean.starts_with('.') && clean.trim() == clean, "{clean:?}");
-            prop_assert_eq!(filename::clean(&clean), clean);
+            prop_assert_eq!(filename::clean(&clean, "document"), clean);
         }
     }
 

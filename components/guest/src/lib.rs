@@ -4,6 +4,7 @@
 //! What needs the sandbox exists only for wasm; the rest is tested natively.
 
 pub mod extract;
+pub mod filename;
 pub mod idempotency;
 pub mod identity;
 pub mod openapi;

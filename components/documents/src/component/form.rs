@@ -7,11 +7,10 @@ use axum::extract::multipart::{Field, MultipartError};
 use axum::http::StatusCode;
 use futures::{StreamExt, stream};
 use guest::uuid::Uuid;
-use guest::{Problem, blobs};
+use guest::{Problem, blobs, filename};
 use sha2::{Digest, Sha256};
 
 use super::{leftover, secret};
-use crate::filename;
 use crate::sniff::{HEAD, Kind, Sniffer, Unsupported};
 
 /// Of a field that is no file, in bytes.
@@ -133,7 +132,7 @@ async fn store(
     mut field: Field<'_>,
     wants_digest: bool,
 ) -> Result<Result<StoredFile, Refused>, Problem> {
-    let name = filename::clean(field.file_name().unwrap_or_default());
+    let name = filename::clean(field.file_name().unwrap_or_default(), "document");
     let mut head = Vec::new();
     while head.len() < HEAD {
         match field.chunk().await.map_err(|e| malformed(&e))? {
