@@ -1,9 +1,7 @@
 //! What a service lists: asked for now and then, and good for a day where it does not answer.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Of a list that could not be renewed: what was spoken before can be found as long.
 const OLDEST: Duration = Duration::from_secs(86_400);
@@ -41,24 +39,32 @@ impl<T> Known<T> {
         &self,
         ask: impl Future<Output = Result<T, E>> + Send,
     ) -> Result<Arc<T>, E> {
-        if let Some(fresh) = self.fresh() {
+        self.get_at(Instant::now(), ask).await
+    }
+
+    async fn get_at<E: std::fmt::Display>(
+        &self,
+        now: Instant,
+        ask: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<Arc<T>, E> {
+        if let Some(fresh) = self.fresh(now) {
             return Ok(fresh);
         }
-        let old = self.younger_than(OLDEST);
+        let old = self.younger_than(OLDEST, now);
         let _asking = match (self.asking.try_lock(), &old) {
             (Ok(asking), _) => asking,
             (Err(_), Some(old)) => return Ok(old.clone()),
             (Err(_), None) => self.asking.lock().await,
         };
         // Somebody else's answer.
-        if let Some(fresh) = self.fresh() {
+        if let Some(fresh) = self.fresh(now) {
             return Ok(fresh);
         }
-        self.last().tried = Some(Instant::now());
+        self.last().tried = Some(now);
         match (ask.await, old) {
             (Ok(list), _) => {
                 let list = Arc::new(list);
-                self.last().known = Some((Instant::now(), list.clone()));
+                self.last().known = Some((now, list.clone()));
                 Ok(list)
             }
             (Err(error), Some(old)) => {
@@ -70,17 +76,17 @@ impl<T> Known<T> {
     }
 
     /// Also an old one, where a moment ago nobody answered.
-    fn fresh(&self) -> Option<Arc<T>> {
+    fn fresh(&self, now: Instant) -> Option<Arc<T>> {
         let tried = self.last().tried;
-        let is_tried = tried.is_some_and(|at| at.elapsed() < PAUSE);
-        self.younger_than(self.lasts)
-            .or_else(|| self.younger_than(OLDEST).filter(|_| is_tried))
+        let is_tried = tried.is_some_and(|at| now.saturating_duration_since(at) < PAUSE);
+        self.younger_than(self.lasts, now)
+            .or_else(|| self.younger_than(OLDEST, now).filter(|_| is_tried))
     }
 
-    fn younger_than(&self, age: Duration) -> Option<Arc<T>> {
+    fn younger_than(&self, age: Duration, now: Instant) -> Option<Arc<T>> {
         let last = self.last();
         let (since, list) = last.known.as_ref()?;
-        (since.elapsed() < age).then(|| list.clone())
+        (now.saturating_duration_since(*since) < age).then(|| list.clone())
     }
 
     /// A panic elsewhere leaves it whole.
@@ -93,44 +99,49 @@ impl<T> Known<T> {
 mod tests {
     use std::future::{pending, ready};
 
-    use tokio::time::{advance, pause};
-
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
-    async fn got(known: &Known<u8>, answer: Result<u8, &'static str>) -> Result<u8, &'static str> {
-        known.get(ready(answer)).await.map(|list| *list)
+    async fn got(
+        known: &Known<u8>,
+        at: Instant,
+        answer: Result<u8, &'static str>,
+    ) -> Result<u8, &'static str> {
+        known.get_at(at, ready(answer)).await.map(|list| *list)
     }
 
     #[tokio::test]
     async fn an_old_list_is_good_for_a_day_where_nobody_answers() {
-        pause();
-        let known = Known::new(HOUR);
-        assert_eq!(got(&known, Err("away")).await, Err("away"));
-        assert_eq!(got(&known, Ok(1)).await, Ok(1));
-        advance(HOUR / 2).await;
-        assert_eq!(got(&known, Ok(2)).await, Ok(1), "nobody is asked");
-        advance(HOUR).await;
-        assert_eq!(got(&known, Err("away")).await, Ok(1));
-        assert_eq!(got(&known, Ok(2)).await, Ok(1), "so soon");
-        advance(PAUSE).await;
-        assert_eq!(got(&known, Ok(2)).await, Ok(2));
-        advance(25 * HOUR).await;
-        assert_eq!(got(&known, Err("away")).await, Err("away"), "too old");
+        let (known, start) = (Known::new(HOUR), Instant::now());
+        for (after, answer, expected) in [
+            (Duration::ZERO, Err("away"), Err("away")),
+            (Duration::ZERO, Ok(1), Ok(1)),
+            // Nobody is asked.
+            (HOUR / 2, Ok(2), Ok(1)),
+            (2 * HOUR, Err("away"), Ok(1)),
+            // So soon neither.
+            (2 * HOUR + PAUSE / 2, Ok(2), Ok(1)),
+            (2 * HOUR + PAUSE, Ok(2), Ok(2)),
+            (25 * HOUR, Err("away"), Ok(2)),
+            // Too old.
+            (27 * HOUR, Err("away"), Err("away")),
+        ] {
+            let got = got(&known, start + after, answer).await;
+            assert_eq!(got, expected, "{after:?}");
+        }
     }
 
     #[tokio::test]
     async fn who_comes_second_takes_the_old_list_and_does_not_wait() {
-        pause();
-        let known = Known::new(HOUR);
-        got(&known, Ok(1)).await.unwrap();
-        advance(2 * HOUR).await;
-        let stuck = known.get(pending::<Result<u8, &str>>());
+        let (known, start) = (Known::new(HOUR), Instant::now());
+        got(&known, start, Ok(1)).await.unwrap();
+        let later = start + 2 * HOUR;
+        let stuck = known.get_at(later, pending::<Result<u8, &str>>());
         tokio::select! {
             biased;
             _ = stuck => panic!("it is asked for ever"),
-            second = got(&known, Ok(2)) => assert_eq!(second, Ok(1)),
+            second = got(&known, later, Ok(2)) => assert_eq!(second, Ok(1)),
         }
     }
 }
