@@ -13,6 +13,7 @@ use backend::postgres::provision::ProvisionError;
 use backend::revisions::RevisionStore;
 use backend::timers::Timers;
 use capability::events::Broker;
+use capability::trace::Tracer;
 use runtime::Engine;
 use time::OffsetDateTime;
 use tokio::task::JoinHandle;
@@ -33,6 +34,7 @@ use crate::health::Health;
 use crate::live::Live;
 use crate::metrics::Counters;
 use crate::schedule::Schedule;
+use crate::trace::{TraceError, Traces};
 
 /// Why the host does not start.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +74,9 @@ pub enum StartError {
     /// A backend's settings that cannot be.
     #[error("{0} cannot be used as it is configured: {1}")]
     Backend(&'static str, String),
+    /// No traces where there should be some.
+    #[error(transparent)]
+    Traces(#[from] TraceError),
     /// No sandbox.
     #[error("the WebAssembly engine cannot be set up: {0}")]
     Engine(String),
@@ -90,6 +95,7 @@ pub struct Platform {
     counters: Counters,
     aws_calls: Calls,
     databases: Arc<Databases>,
+    tracer: Tracer,
 }
 
 /// What has to be ended with the platform, in its order.
@@ -103,6 +109,7 @@ pub struct Running {
     databases: Arc<Databases>,
     broker: Arc<dyn Broker>,
     cluster: Option<Cluster>,
+    traces: Traces,
     _lock: File,
 }
 
@@ -125,6 +132,11 @@ impl Platform {
     /// Whether that component's blobs lie in S3.
     pub fn is_in_s3(&self, component: &str) -> bool {
         self.backends.is_in_s3(component)
+    }
+
+    /// Where spans go.
+    pub fn tracer(&self) -> &Tracer {
+        &self.tracer
     }
 
     /// What is counted for the metrics alone.
@@ -166,7 +178,9 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
     let databases = Databases::open(server.clone(), own, &names).await?;
     let databases = Arc::new(databases);
     let pool = databases.shared().pool.clone();
-    let backing = backing::connect(config, &databases).await?;
+    let traces = Traces::start(config.otlp.as_ref(), &config.backends)?;
+    let tracer = traces.tracer.clone();
+    let backing = backing::connect(config, &databases, &tracer).await?;
     let broker = backing.broker;
     let engine =
         Engine::new(Some(&config.compiled)).map_err(|e| StartError::Engine(format!("{e:#}")))?;
@@ -180,7 +194,7 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
     boot::boot(&deployer, bundles, config.backends.database.is_none()).await?;
     let relay = |pool| {
         let grants = deployer.live.grants(deployer.store.clone());
-        Relay::new(pool, broker.clone(), grants)
+        Relay::new(pool, broker.clone(), grants).traced(tracer.clone())
     };
     let relays = databases.all().into_iter();
     let relays = relays.map(|each| tokio::spawn(relay(each.pool.clone()).run()));
@@ -207,6 +221,7 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
         counters: Counters::default(),
         aws_calls: backing.aws_calls,
         databases: databases.clone(),
+        tracer: tracer.clone(),
     });
     Ok(Running {
         platform,
@@ -217,6 +232,7 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
         databases,
         broker,
         cluster,
+        traces,
         _lock: lock,
     })
 }
@@ -278,5 +294,6 @@ impl Running {
         {
             tracing::warn!("the broker did not take its leave in time");
         }
+        self.traces.stop().await;
     }
 }

@@ -30,6 +30,7 @@ use capability::events::{Broker, Error as EventsError};
 use capability::llm::{Llm, NoLlm};
 use capability::ocr::{NoOcr, Ocr};
 use capability::speech::Speech;
+use capability::trace::Tracer;
 use capability::transcription::{NoTranscription, Transcription};
 
 use crate::assemble::StartError;
@@ -78,7 +79,11 @@ fn folder(config: &Config) -> PathBuf {
 }
 
 /// Connects what can be connected now; what is away is waited for in the background.
-pub async fn connect(config: &Config, databases: &Arc<Databases>) -> Result<Backing, StartError> {
+pub async fn connect(
+    config: &Config,
+    databases: &Arc<Databases>,
+    tracer: &Tracer,
+) -> Result<Backing, StartError> {
     let backends = &config.backends;
     let mut dependencies = vec![database(databases)];
     let aws = Aws::load(&backends.aws).await;
@@ -99,6 +104,7 @@ pub async fn connect(config: &Config, databases: &Arc<Databases>) -> Result<Back
         outbound: Arc::new(HttpClient::new(config.outbound_private)),
         secrets: config.secrets.clone(),
         settings: config.settings.clone(),
+        tracer: tracer.clone(),
         blobs,
     };
     Ok(Backing {

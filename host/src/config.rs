@@ -6,6 +6,7 @@ pub mod edge;
 mod environment;
 pub mod identity;
 pub mod settings;
+pub mod telemetry;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -18,6 +19,7 @@ use environment::Environment;
 use identity::Identity;
 use secrecy::SecretString;
 use settings::Settings;
+use telemetry::Otlp;
 
 /// HS256 wants a key at least as long as its hash: RFC 7518, section 3.2.
 const SECRET_BYTES: usize = 32;
@@ -57,6 +59,8 @@ pub struct Config {
     pub dead_letter_days: u32,
     /// With `LECTERN_OUTBOUND_PRIVATE=1`: a granted host may have a private address.
     pub outbound_private: bool,
+    /// Where traces go, if anywhere.
+    pub otlp: Option<Otlp>,
 }
 
 /// A variable that cannot be used.
@@ -103,6 +107,7 @@ impl Config {
             settings: Settings::of(&environment)?,
             dead_letter_days: dead_letter_days(&environment)?,
             outbound_private: is_outbound_private(&environment),
+            otlp: Otlp::of(&environment)?,
         })
     }
 }
@@ -163,6 +168,7 @@ impl Config {
             settings: Settings::default(),
             dead_letter_days: DEAD_LETTER_DAYS,
             outbound_private: false,
+            otlp: None,
         }
     }
 }

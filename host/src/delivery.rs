@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use capability::ComponentName;
-use capability::events::{Broker, Delivery, Outcome, Subscription};
+use capability::events::{Broker, Delivery, Event, Failure, Outcome, Subscription};
+use capability::trace::{Cause, KeyValue, Span, SpanKind, parse};
 use runtime::manifest::EventLimits;
 use runtime::revision::backoff;
 use runtime::{CallError, Manifest, Revision};
@@ -150,7 +151,40 @@ impl Loop {
     }
 }
 
+/// As a part of the trace that the event comes from.
 async fn handle(revision: &Revision, delivery: Delivery, on_trial: bool) {
+    let event = &delivery.event;
+    let origin = event.trace.as_deref().and_then(|trace| parse(trace, None));
+    let tracer = revision.tracer();
+    let span = tracer.begin(SpanKind::Consumer, origin.as_ref(), || {
+        told(revision, event, delivery.attempt)
+    });
+    let cause = Cause {
+        request_id: event.request_id.as_deref().map(Into::into),
+        span: span.context().or(origin),
+        tracer: tracer.clone(),
+    };
+    cause
+        .scope(handle_part(revision, delivery, on_trial, span))
+        .await;
+}
+
+/// <https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/>
+fn told(revision: &Revision, event: &Event, attempt: u32) -> (String, Vec<KeyValue>) {
+    let (group, mut attributes) = crate::dispatch::told(revision);
+    attributes.extend_from_slice(revision.tracer().system("events"));
+    attributes.extend([
+        KeyValue::new("messaging.operation.name", "process"),
+        KeyValue::new("messaging.operation.type", "process"),
+        KeyValue::new("messaging.destination.name", event.topic.clone()),
+        KeyValue::new("messaging.consumer.group.name", group),
+        KeyValue::new("messaging.message.id", event.id.clone()),
+        KeyValue::new("lectern.attempt", i64::from(attempt)),
+    ]);
+    (format!("process {}", event.topic), attributes)
+}
+
+async fn handle_part(revision: &Revision, delivery: Delivery, on_trial: bool, mut span: Span) {
     let service = revision.manifest().name.clone();
     let outcome = match revision.handle_event(&delivery).await {
         // A canary has not the last word: the stable revision is asked next.
@@ -164,6 +198,7 @@ async fn handle(revision: &Revision, delivery: Delivery, on_trial: bool) {
     };
     let outcome = within_limits(outcome, &delivery, revision.manifest().event_limits);
     let (id, topic, attempt) = (&delivery.event.id, &delivery.event.topic, delivery.attempt);
+    count(revision, &mut span, &outcome);
     match &outcome {
         Outcome::Done => tracing::info!(%service, "handled {topic} event={id} attempt={attempt}"),
         Outcome::Retry { error, .. } => {
@@ -176,6 +211,20 @@ async fn handle(revision: &Revision, delivery: Delivery, on_trial: bool) {
     let (service, id) = (service.clone(), id.clone());
     if let Err(error) = delivery.settle.settle(outcome).await {
         tracing::warn!(%service, %error, "event={id} is not settled; it will come again");
+    }
+}
+
+fn count(revision: &Revision, span: &mut Span, outcome: &Outcome) {
+    match outcome {
+        Outcome::Done => {}
+        Outcome::Retry { failure, .. } => {
+            revision.stats().retry();
+            span.fail(failure.map_or("retry", Failure::as_str));
+        }
+        Outcome::Reject { .. } => {
+            revision.stats().dead_letter();
+            span.fail("dead letter");
+        }
     }
 }
 
@@ -213,7 +262,7 @@ fn within_limits(outcome: Outcome, delivery: &Delivery, limits: EventLimits) -> 
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
-    use capability::events::{Error, Event, Failure, Settle};
+    use capability::events::{Error, Settle};
 
     use super::*;
 
@@ -235,6 +284,7 @@ mod tests {
                 payload: "{}".into(),
                 occurred_at: 0,
                 trace: None,
+                request_id: None,
             },
             attempt: 100,
             broken,

@@ -10,12 +10,15 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
+use capability::trace::{Cause, KeyValue, Span, SpanKind};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use runtime::revision::Turn;
 use runtime::stats::Ended;
 use runtime::{BodyError, CallError, Revision, WasiBody};
 use tokio::time::Sleep;
+
+use crate::gateway::trace;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -43,7 +46,7 @@ pub enum Kind {
 /// Lets the component answer.
 pub async fn dispatch(
     revision: &Arc<Revision>,
-    request: Request,
+    mut request: Request,
     kind: Kind,
 ) -> Result<Response, DispatchError> {
     let limit = revision.manifest().limits.body_bytes();
@@ -51,6 +54,7 @@ pub async fn dispatch(
         return Err(DispatchError::BodyTooLarge { limit });
     }
     let began = Instant::now();
+    let mut span = span(revision);
     let turn = match kind {
         Kind::Probe => Ok(revision.extra_turn()),
         Kind::Request => revision.turn().await,
@@ -58,8 +62,15 @@ pub async fn dispatch(
     let turn = turn.map_err(|error| {
         let stats = revision.stats();
         stats.request(Ended::broken(&error), began.elapsed());
+        span.fail("Overloaded");
         DispatchError::Call(error)
     })?;
+    let cause = Cause::now().within(&span);
+    if span.is_recorded() {
+        let waited = i64::try_from(began.elapsed().as_millis());
+        span.set("lectern.queue_ms", waited.unwrap_or(i64::MAX));
+        trace::write(request.headers_mut(), &cause);
+    }
     let broken = Arc::new(AtomicU8::new(WHOLE));
     let request = request.map(|body| {
         Limited::new(body, limit, broken.clone())
@@ -71,7 +82,8 @@ pub async fn dispatch(
         began,
         ended: Ended::Failed,
     };
-    let answer = revision.handle(request).await;
+    let answer = cause.scope(revision.handle(request)).await;
+    span.answered(&answer);
     // Whatever the component made of a body that broke off: the reason is ours to tell.
     match broken.load(Ordering::Relaxed) {
         TOO_LARGE => {
@@ -87,7 +99,31 @@ pub async fn dispatch(
     };
     let answer = counted.end(ended, answer);
     let response = answer.map_err(DispatchError::Call)?;
-    Ok(response.map(|body| Body::new(Answer { body, _turn: turn })))
+    Ok(response.map(|body| {
+        Body::new(Answer {
+            body,
+            _turn: turn,
+            _span: span,
+        })
+    }))
+}
+
+/// The component's part of a request, from its place in the queue to the last byte.
+fn span(revision: &Revision) -> Span {
+    Cause::now().child(SpanKind::Internal, || told(revision))
+}
+
+/// Its name, and who it is.
+pub(crate) fn told(revision: &Revision) -> (String, Vec<KeyValue>) {
+    let (component, name) = (revision.manifest().name.to_string(), revision.name());
+    let attributes = vec![
+        KeyValue::new("lectern.component", component.clone()),
+        KeyValue::new(
+            "lectern.revision",
+            name.chars().take(12).collect::<String>(),
+        ),
+    ];
+    (component, attributes)
 }
 
 /// Counts a request when it ends, also where its client has left: one that waited too long is the
@@ -198,10 +234,11 @@ impl http_body::Body for Limited {
     }
 }
 
-/// A component's body; the turn ends with it.
+/// A component's body; the turn and the span end with it.
 struct Answer {
     body: WasiBody,
     _turn: Turn,
+    _span: Span,
 }
 
 impl http_body::Body for Answer {

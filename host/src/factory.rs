@@ -17,6 +17,7 @@ use capability::llm::Llm;
 use capability::ocr::Ocr;
 use capability::outbound::Outbound;
 use capability::speech::Speech;
+use capability::trace::Tracer;
 use capability::transcription::Transcription;
 use runtime::manifest::{ManifestError, PostgresGrant};
 use runtime::{
@@ -49,6 +50,8 @@ pub struct Shared {
     pub secrets: BTreeMap<String, String>,
     /// The contract's variables that components read.
     pub settings: Settings,
+    /// Where spans go.
+    pub tracer: Tracer,
 }
 
 /// Why a revision is not put in service. The one that runs is untouched.
@@ -289,6 +292,7 @@ impl Factory {
             ocr: grants.ocr.as_ref().map(|_| shared.ocr.clone()),
             outbound: grants.http.as_ref().map(|_| shared.outbound.clone()),
             secrets: self.secrets(manifest)?,
+            tracer: shared.tracer.clone(),
             settings: shared
                 .settings
                 .over(manifest.name.as_str(), &manifest.config),

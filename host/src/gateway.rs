@@ -11,6 +11,7 @@ mod paced;
 pub(crate) mod problem;
 mod status;
 mod tls;
+pub(crate) mod trace;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,6 +28,7 @@ use self::listen::Connection;
 pub use self::listen::{Answer, Door, serve, serve_at};
 use self::problem::Problem;
 pub use self::tls::TlsError;
+use self::trace::Arrived;
 use crate::assemble::Platform;
 use crate::config::edge::Edge;
 use crate::config::identity::Identity;
@@ -34,8 +36,6 @@ use crate::dispatch::{DispatchError, Kind, dispatch};
 use crate::token::Claims;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// <https://www.w3.org/TR/trace-context/>
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Bytes of a path with its query.
 const MAX_PATH: usize = 8 << 10;
 
@@ -70,7 +70,21 @@ impl Gateway {
         if let Ok(value) = HeaderValue::from_str(&id) {
             request.headers_mut().insert(REQUEST_ID, value);
         }
-        trace(request.headers_mut());
+        let arrived = Arrived::with(self.platform.tracer(), &mut request, &id);
+        let cause = arrived.cause.clone();
+        cause
+            .scope(self.answer_part(only, request, arrived, id))
+            .await
+    }
+
+    /// As a part of the request's trace; so its log lines name it.
+    async fn answer_part(
+        self: &Arc<Self>,
+        only: Option<&str>,
+        mut request: Request,
+        arrived: Arrived,
+        id: String,
+    ) -> Response {
         let line = Line::begin(&request);
         let asked = self.front.note(&mut request);
         let (service, answer) = match self.front.preflight(&request) {
@@ -78,7 +92,7 @@ impl Gateway {
             None => self.route(only, request).await,
         };
         if let Err(Problem::Dispatch(DispatchError::Call(error))) = &answer {
-            tracing::warn!(service, "no answer: {error} request_id={id}");
+            tracing::warn!(service, "no answer: {error}");
         }
         let response = answer.unwrap_or_else(|problem| problem.render(&id));
         let mut response = self.front.dress(asked, response).await;
@@ -88,7 +102,7 @@ impl Gateway {
         let counters = self.platform.counters();
         counters.answered(&service, line.method(), response.status().as_u16());
         line.write(&service, &response, &id);
-        response
+        arrived.answered(&self.platform.live().table(), &service, response)
     }
 
     async fn route(
@@ -208,32 +222,9 @@ pub(crate) fn request_id(request: &Request) -> String {
         .headers()
         .get(REQUEST_ID)
         .and_then(|id| id.to_str().ok());
-    let is_fit = |id: &&str| {
-        (1..=64).contains(&id.len())
-            && id
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-    };
     given
-        .filter(is_fit)
+        .filter(|id| capability::events::is_request_id(id))
         .map_or_else(|| uuid::Uuid::now_v7().to_string(), ToOwned::to_owned)
-}
-
-/// The client's own trace goes on, one that is none is replaced: what a request sets off, events
-/// included, can be told from others.
-fn trace(headers: &mut HeaderMap) {
-    let given = headers
-        .get(TRACEPARENT)
-        .and_then(|given| given.to_str().ok());
-    if given.is_some_and(capability::events::is_traceparent) {
-        return;
-    }
-    let (trace, span) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
-    let span = &span.simple().to_string()[16..];
-    if let Ok(value) = HeaderValue::from_str(&format!("00-{}-{span}-00", trace.simple())) {
-        headers.insert(TRACEPARENT, value);
-        headers.remove("tracestate");
-    }
 }
 
 /// A path that two readers could read differently is nobody's.
@@ -279,7 +270,7 @@ impl Line {
             started,
         } = self;
         let (status, ms) = (response.status().as_u16(), started.elapsed().as_millis());
-        tracing::info!(service, "{method} {path} {status} {ms}ms request_id={id}");
+        tracing::info!(service, request_id = id, "{method} {path} {status} {ms}ms");
     }
 }
 

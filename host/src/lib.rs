@@ -36,3 +36,4 @@ pub mod single;
 pub mod telemetry;
 pub mod template;
 pub mod token;
+pub mod trace;

@@ -66,7 +66,7 @@ impl Counters {
 }
 
 /// A client may invent methods; each would be a time series for ever.
-fn known(method: &Method) -> &'static str {
+pub(crate) fn known(method: &Method) -> &'static str {
     const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     let found = METHODS.iter().find(|name| **name == method.as_str());
     found.copied().unwrap_or("other")

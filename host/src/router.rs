@@ -178,6 +178,13 @@ impl RouteTable {
         found.filter(|route| route.service.name.as_str() == name)
     }
 
+    /// The route by which that component has the path; `None` of its health.
+    pub fn route_of(&self, service: &str, path: &str) -> Option<&str> {
+        let mut own = self.routes.iter();
+        own.find(|(route, by)| by.name.as_str() == service && is_below(path, route))
+            .map(|(route, _)| route.as_str())
+    }
+
     /// The component of that name.
     pub fn service(&self, name: &str) -> Option<&Arc<Service>> {
         self.services

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use backend::dead_letters::DeadLetters;
 use backend::timers::{Due, Ended, Timer, Timers};
 use capability::events::Error;
+use capability::trace::{Cause, Span, SpanKind};
 use runtime::Revision;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -126,7 +127,7 @@ impl Schedule {
         let here = tokio::runtime::Handle::current();
         let background = revision.background().cloned().unwrap_or(here);
         let call = async move {
-            call(&revision, &due, &ended).await;
+            call_part(&revision, &due, &ended).await;
             drop(running);
         };
         self.calls.spawn_on(call, &background);
@@ -158,12 +159,32 @@ impl Drop for Running {
     }
 }
 
-async fn call(revision: &Revision, due: &Due, ended: &Ended) {
+/// At the beginning of a trace, and of all that goes on from there under one id.
+async fn call_part(revision: &Revision, due: &Due, ended: &Ended) {
+    let tracer = revision.tracer();
+    let span = tracer.begin(SpanKind::Internal, None, || {
+        let (_, attributes) = crate::dispatch::told(revision);
+        (format!("timer {}", due.name), attributes)
+    });
+    let cause = Cause {
+        request_id: Some(uuid::Uuid::now_v7().to_string().into()),
+        span: span.context(),
+        tracer: tracer.clone(),
+    };
+    cause.scope(call(revision, due, ended, span)).await;
+}
+
+async fn call(revision: &Revision, due: &Due, ended: &Ended, mut span: Span) {
     let (service, timer) = (&due.component, &due.name);
     let at = due.at.unix_timestamp_nanos() / 1_000_000;
     let answer = revision
         .run_scheduled(timer, u64::try_from(at).unwrap_or(0))
         .await;
+    match &answer {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => span.fail("the component's"),
+        Err(_) => span.answered(&answer),
+    }
     let error = match answer {
         Ok(Ok(())) => None,
         Ok(Err(why)) => Some(why),

@@ -1,7 +1,9 @@
 //! Log lines in the contract's form, `2025-12-05 10:30:00 - service-name - INFO - Message`, or as JSON.
+//! Each ends with the request that it is a part of, and with the trace where one is recorded.
 
 use std::fmt;
 
+use capability::trace::Cause;
 use time::OffsetDateTime;
 use time::macros::format_description;
 use tracing::field::{Field, Visit};
@@ -11,14 +13,15 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::config::telemetry::Logging;
+
 /// Whose line it is when no component is named.
 const HOST: &str = "lectern";
 
-/// Starts logging to stderr. `LECTERN_LOG` filters, as in `debug` or `runtime=debug,info`;
-/// `LECTERN_LOG_FORMAT=json` writes one object a line.
+/// Starts logging to stderr.
 pub fn init() {
-    let wanted = std::env::var("LECTERN_LOG").unwrap_or_default();
-    let wanted = if wanted.is_empty() { "info" } else { &wanted };
+    let Logging { filter, is_json } = Logging::read();
+    let wanted = filter.as_deref().unwrap_or("info");
     // What speaks of itself at every step is quiet unless it is named.
     let quiet = "sqlx=warn,wasmtime=warn,cranelift=warn";
     let filter = EnvFilter::try_new(format!("{quiet},{wanted}"))
@@ -26,9 +29,9 @@ pub fn init() {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
-    let _ = match std::env::var("LECTERN_LOG_FORMAT").as_deref() {
-        Ok("json") => lines.event_format(Json).try_init(),
-        _ => lines.event_format(Contract).try_init(),
+    let _ = match is_json {
+        true => lines.event_format(Json).try_init(),
+        false => lines.event_format(Contract).try_init(),
     };
 }
 
@@ -36,7 +39,7 @@ pub fn init() {
 struct Contract;
 
 /// One JSON object: `timestamp` (RFC 3339, UTC, milliseconds), `service`, `level`, `message`, and the
-/// line's other fields.
+/// line's other fields, `request_id` and `trace_id` among them.
 struct Json;
 
 /// The fields of a line: `service` and `message` have their places, the rest follows as `key=value`.
@@ -51,7 +54,20 @@ impl Line {
     fn of(event: &Event<'_>) -> Self {
         let mut line = Self::default();
         event.record(&mut line);
+        Cause::with_now(|cause| line.complete(cause));
         line
+    }
+
+    /// With what it does not say itself.
+    fn complete(&mut self, cause: &Cause) {
+        let id = cause.request_id.as_ref().map(ToString::to_string);
+        let trace = cause.trace_id().map(|id| id.to_string());
+        for (name, value) in [("request_id", id), ("trace_id", trace)] {
+            let is_said = self.rest.iter().any(|(said, _)| *said == name);
+            if let (Some(value), false) = (value, is_said) {
+                self.rest.push((name, value));
+            }
+        }
     }
 
     fn service(&self) -> &str {
@@ -154,6 +170,7 @@ fn level(level: Level) -> &'static str {
 mod tests {
     use std::sync::{Arc, Mutex, PoisonError};
 
+    use capability::trace::parse;
     use tracing_subscriber::fmt::format::DefaultFields;
 
     use super::*;
@@ -197,6 +214,28 @@ mod tests {
             "{line}"
         );
         assert_eq!(line.lines().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_line_names_the_request_and_the_trace_that_it_is_part_of() {
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        let sampled = |flags: u8| Cause {
+            request_id: Some("7".into()),
+            span: parse(&format!("00-{trace}-b7ad6b7169203331-0{flags}"), None),
+            ..Cause::default()
+        };
+        let line = sampled(1).scope(async { lines(Contract) }).await;
+        let end = format!(" why=a \"b\" request_id=7 trace_id={trace}\n");
+        assert!(line.ends_with(&end), "{line}");
+        let line = sampled(1).scope(async { lines(Json) }).await;
+        let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            (&object["request_id"], &object["trace_id"]),
+            (&"7".into(), &trace.into())
+        );
+        // A trace that no collector has is not looked for.
+        let line = sampled(0).scope(async { lines(Contract) }).await;
+        assert!(line.ends_with("request_id=7\n"), "{line}");
     }
 
     #[test]

@@ -34,8 +34,9 @@ pub(crate) async fn start(folder: &Path, failpoints: &str, variables: &[(String,
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let mut printed = String::new();
     while let Some(line) = lines.next_line().await.unwrap() {
-        if let Some((_, base)) = line.split_once(" listening on ") {
-            let base = base.to_owned();
+        // A line of either format.
+        if let Some((_, rest)) = line.split_once("listening on ") {
+            let base = rest.split('"').next().unwrap_or(rest).to_owned();
             let log = folder.join("host.log");
             let mut log = std::fs::File::create(log).unwrap();
             tokio::spawn(async move {

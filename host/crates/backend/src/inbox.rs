@@ -40,7 +40,7 @@ update lectern.inbox i
 set first_at = coalesce(first_at, now()), attempt = attempt + (holder is null)::integer, crashes = crashes + (holder is not null)::integer,
     holder = $2, holder_since = $3
 from next where i.consumer = $1 and i.event_id = next.event_id
-returning i.event_id::text, i.topic, i.key, i.payload::text, i.occurred_at, i.trace, i.attempt, i.crashes, i.broken, i.failure,
+returning i.event_id::text, i.topic, i.key, i.payload::text, i.occurred_at, i.trace, i.request_id, i.attempt, i.crashes, i.broken, i.failure,
     extract(epoch from now() - i.first_at)::float8 as tried_for";
 
 /// A host that dies is not the event's fault; one that dies of it again and again is.
@@ -85,8 +85,8 @@ impl InboxBroker {
 pub async fn hand_over(pool: &PgPool) -> Result<u64, Error> {
     let moved = sqlx::query(
         "with left_over as (delete from lectern.inbox returning *) \
-         insert into lectern.outbox (event_id, component, topic, key, payload, occurred_at, trace) \
-         select event_id, $1, topic, key, payload, occurred_at, trace from \
+         insert into lectern.outbox (event_id, component, topic, key, payload, occurred_at, trace, request_id) \
+         select event_id, $1, topic, key, payload, occurred_at, trace, request_id from \
          (select distinct on (event_id) * from left_over) each order by seq \
          on conflict do nothing",
     )
@@ -208,8 +208,8 @@ impl Broker for InboxBroker {
         let mut transaction = self.shared.pool.begin().await.map_err(failed)?;
         for event in events {
             sqlx::query(
-                "insert into lectern.inbox (consumer, event_id, topic, key, payload, occurred_at, trace) \
-                 select consumer, $1::uuid, $2, $3, $4::jsonb, to_timestamp($5::bigint / 1000.0), $6 \
+                "insert into lectern.inbox (consumer, event_id, topic, key, payload, occurred_at, trace, request_id) \
+                 select consumer, $1::uuid, $2, $3, $4::jsonb, to_timestamp($5::bigint / 1000.0), $6, $7 \
                  from lectern.subscriptions where topic = $2 on conflict do nothing",
             )
             .bind(&event.id)
@@ -218,6 +218,7 @@ impl Broker for InboxBroker {
             .bind(&event.payload)
             .bind(i64::try_from(event.occurred_at).unwrap_or(i64::MAX))
             .bind(&event.trace)
+            .bind(&event.request_id)
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;

@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use capability::trace::Cause;
 use futures::FutureExt;
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
@@ -139,7 +140,9 @@ impl<T: Clone + Send + 'static> Jobs<T> {
             standing: Standing::Running,
             progress,
             // Begins before the job is in the table, and cannot end before: the table is locked.
-            task: Some(AbortOnDropHandle::new(tokio::spawn(task))),
+            task: Some(AbortOnDropHandle::new(tokio::spawn(
+                Cause::now().scope(task),
+            ))),
         };
         table.jobs.insert(name.to_owned(), job);
         Ok(())

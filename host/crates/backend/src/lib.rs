@@ -8,6 +8,7 @@ pub mod flite;
 pub mod inbox;
 pub mod jobs;
 pub mod kafka;
+mod mark;
 pub mod openai;
 pub mod openai_transcription;
 pub mod outbound;

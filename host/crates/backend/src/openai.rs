@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout};
 use wire::{Part, Piece, Refused};
 
 use crate::breaker::{Breaker, Policy};
+use crate::mark::marked;
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long the first token may take, over all attempts.
@@ -148,7 +149,7 @@ impl OpenAi {
 
     fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         let base = self.config.base_url.trim_end_matches('/');
-        let request = self.client.request(method, format!("{base}/{path}"));
+        let request = marked(self.client.request(method, format!("{base}/{path}")));
         match &self.config.key {
             Some(key) => request.bearer_auth(key.expose_secret()),
             None => request,

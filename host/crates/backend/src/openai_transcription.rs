@@ -19,6 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::breaker::{Breaker, Policy};
 use crate::engine_command::{admit, blob_fault, language, state};
 use crate::jobs::{Fault, Full, Jobs, Room};
+use crate::mark::marked;
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// A recording of 2 GiB is not sent to a server that did not answer the last three.
@@ -162,10 +163,8 @@ impl Server {
     ) -> Result<(StatusCode, Vec<u8>), Unanswered> {
         let base = self.config.base_url.trim_end_matches('/');
         let form = self.form(request, form).await.map_err(Unanswered::Audio)?;
-        let mut sending = self
-            .client
-            .post(format!("{base}/audio/transcriptions"))
-            .multipart(form);
+        let sending = self.client.post(format!("{base}/audio/transcriptions"));
+        let mut sending = marked(sending).multipart(form);
         if let Some(key) = &self.config.key {
             sending = sending.bearer_auth(key.expose_secret());
         }

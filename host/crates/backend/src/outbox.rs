@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use capability::events::{Broker, Error, Event, is_traceparent};
+use capability::events::{Broker, Error, Event, is_request_id, is_traceparent};
+use capability::trace::{self, KeyValue, Span, SpanKind, Tracer};
 use sqlx::postgres::PgListener;
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Postgres, Row, Transaction};
@@ -18,9 +19,9 @@ const BATCH: i64 = 1_000;
 const BATCH_BYTES: i64 = 4 << 20;
 
 const TAKE: &str = "
-select seq, event_id::text, component, topic, key, payload, occurred_at, trace from (
+select seq, event_id::text, component, topic, key, payload, occurred_at, trace, request_id from (
     select *, sum(octet_length(payload)) over (order by seq) - octet_length(payload) as before from (
-        select seq, event_id, component, topic, key, payload::text, occurred_at, trace
+        select seq, event_id, component, topic, key, payload::text, occurred_at, trace, request_id
         from lectern.outbox order by seq limit $1
     ) taken
 ) counted where before < $2 order by seq";
@@ -77,6 +78,7 @@ pub struct Relay {
     pool: PgPool,
     broker: Arc<dyn Broker>,
     grants: Arc<dyn Grants>,
+    tracer: Tracer,
 }
 
 impl Relay {
@@ -87,7 +89,13 @@ impl Relay {
             pool,
             broker,
             grants,
+            tracer: Tracer::default(),
         }
+    }
+
+    /// Telling of what it sends.
+    pub fn traced(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
     }
 
     /// Relays for ever; errors are logged, and tried again.
@@ -137,7 +145,11 @@ impl Relay {
         }
         let events: Vec<_> = passing.iter().map(|row| event(row)).collect();
         crate::step("relay::before_send");
-        let refused = self.broker.send(&events).await?;
+        let mut spans = sending(&self.tracer, &events);
+        let refused = self.broker.send(&events).await;
+        spans.iter_mut().for_each(|span| span.answered(&refused));
+        let refused = refused?;
+        drop(spans);
         crate::step("relay::after_send");
         for refused in refused {
             if let Some(row) = passing.get(refused.index) {
@@ -171,6 +183,30 @@ impl Relay {
         let passes = |row: &&PgRow| known[&(row.get("component"), row.get("topic"))];
         Ok(rows.iter().partition(passes))
     }
+}
+
+/// What is sent, each as a part of its own trace: what handles it is the publisher's to be followed by, as
+/// it may do so before the broker's answer is here.
+fn sending(tracer: &Tracer, events: &[Event]) -> Vec<Span> {
+    if !tracer.is_on() {
+        return vec![];
+    }
+    let sent = |event: &Event| {
+        let parent = trace::parse(event.trace.as_deref()?, None)?;
+        parent.is_sampled().then(|| {
+            tracer.begin(SpanKind::Producer, Some(&parent), || {
+                let mut attributes = tracer.system("events").to_vec();
+                attributes.extend([
+                    KeyValue::new("messaging.operation.name", "send"),
+                    KeyValue::new("messaging.operation.type", "send"),
+                    KeyValue::new("messaging.destination.name", event.topic.clone()),
+                    KeyValue::new("messaging.message.id", event.id.clone()),
+                ]);
+                (format!("send {}", event.topic), attributes)
+            })
+        })
+    };
+    events.iter().filter_map(sent).collect()
 }
 
 /// What will never be sent must not hold up what comes behind it.
@@ -235,6 +271,9 @@ pub(crate) fn event(row: &sqlx::postgres::PgRow) -> Event {
         trace: row
             .get::<Option<String>, _>("trace")
             .filter(|trace| is_traceparent(trace)),
+        request_id: row
+            .get::<Option<String>, _>("request_id")
+            .filter(|id| is_request_id(id)),
     }
 }
 

@@ -264,8 +264,10 @@ async fn publish(connection: &mut PgConnection, message: &Message) -> Result<Str
         Value::Text(message.key.clone()),
         Value::Json(message.payload.clone()),
         message.trace.clone().map_or(Value::Null, Value::Text),
+        message.request_id.clone().map_or(Value::Null, Value::Text),
     ];
-    let rows = fetch(connection, "select lectern.publish($1, $2, $3, $4)", params).await?;
+    let publish = "select lectern.publish($1, $2, $3, $4, $5)";
+    let rows = fetch(connection, publish, params).await?;
     match rows.into_iter().flatten().next() {
         Some(Value::Uuid(id)) => Ok(id),
         _ => Err(Error::Invalid("the outbox answered no id".into())),

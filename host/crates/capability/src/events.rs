@@ -21,6 +21,8 @@ pub struct Message {
     pub payload: String,
     /// W3C trace context: <https://www.w3.org/TR/trace-context/#traceparent-header>
     pub trace: Option<String>,
+    /// Of the request that it comes from, as the gateway lets it pass: up to 64 of `[A-Za-z0-9._-]`.
+    pub request_id: Option<String>,
 }
 
 impl Message {
@@ -75,6 +77,12 @@ pub fn is_traceparent(text: &str) -> bool {
         && !is_zero(36..52)
 }
 
+/// Whether it can stand in a log line, a header and a file's name as it is.
+pub fn is_request_id(text: &str) -> bool {
+    let is_fit = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    (1..=64).contains(&text.len()) && text.bytes().all(is_fit)
+}
+
 /// A stored event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -90,6 +98,8 @@ pub struct Event {
     pub occurred_at: u64,
     /// W3C trace context, as the publisher gave it.
     pub trace: Option<String>,
+    /// Of the request at the beginning of it all.
+    pub request_id: Option<String>,
 }
 
 /// An event that a broker will never take.

@@ -26,6 +26,7 @@ pub mod ocr;
 pub mod outbound;
 pub mod postgres;
 pub mod speech;
+pub mod trace;
 pub mod transcription;
 
 pub use name::ComponentName;

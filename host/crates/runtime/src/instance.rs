@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use wasmtime::component::GuestTaskId;
-use wasmtime::{CallHook, Store, StoreContextMut};
+use wasmtime::{AsContextMut, CallHook, Store, StoreContextMut};
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::handler::{
     HandlerState, Instance, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
@@ -19,6 +19,7 @@ use crate::limits::{Verdict, cause};
 use crate::manifest::{self, Limits};
 use crate::state::{State, Template};
 use crate::stats::Stats;
+use crate::trace::{self, Call};
 
 /// What the instances of one revision share: its end, and what they count.
 #[derive(Default)]
@@ -49,9 +50,16 @@ pub(crate) fn store(
     store.epoch_deadline_callback(move |context| cpu.spend(context));
     store.set_epoch_deadline(1);
     // The time that passed while the guest waited is not its own.
-    store.call_hook(|mut context, hook| {
-        if matches!(hook, CallHook::CallingWasm) {
-            context.set_epoch_deadline(1);
+    let goes_out = store.data().goes_out();
+    store.call_hook(move |mut context, hook| {
+        match hook {
+            CallHook::CallingWasm => context.set_epoch_deadline(1),
+            // A request to the outside reaches the host by a way that does not say who calls.
+            CallHook::CallingHost if goes_out => {
+                let caller = trace::caller(context.as_context_mut());
+                context.data_mut().ask_out_for(caller);
+            }
+            _ => {}
         }
         Ok(())
     });
@@ -169,7 +177,7 @@ pub(crate) struct Worker {
 
 impl WorkerState for Worker {
     type StoreData = State;
-    type RequestData = ();
+    type RequestData = Arc<Call>;
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
         let instance = self.template.manifest.instance;
@@ -184,11 +192,12 @@ impl WorkerState for Worker {
 
     fn on_request_start(
         &self,
-        store: StoreContextMut<'_, State>,
-        (): (),
-        _: GuestTaskId,
+        mut store: StoreContextMut<'_, State>,
+        call: Arc<Call>,
+        task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
         store.data().cpu.refill();
+        store.data_mut().calls.begin(task, call);
         Box::pin(tokio::time::sleep(self.template.manifest.limits.deadline()))
     }
 

@@ -19,6 +19,7 @@ mod output;
 pub mod revision;
 mod state;
 pub mod stats;
+mod trace;
 
 pub use component::{Checked, Component, Haste, Refused};
 pub use engine::Engine;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use capability::ComponentName;
 use capability::outbound::{self, Outbound, OutboundBody, Timeouts};
-use http::Method;
+use capability::trace::{Cause, KeyValue, SpanKind};
+use http::{HeaderMap, HeaderValue, Method};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -18,6 +19,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::manifest::HttpGrant;
 use crate::state::Denials;
+use crate::trace::{Asked, Call};
 
 type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Response = (http::Response<WasiBody>, Io);
@@ -40,6 +42,8 @@ pub(crate) struct Granted {
     pub(crate) turns: Arc<Semaphore>,
     pub(crate) denials: Denials,
     pub(crate) service: ComponentName,
+    /// Who calls.
+    pub(crate) caller: Option<Arc<Call>>,
 }
 
 impl WasiHttpHooks for Granted {
@@ -60,6 +64,7 @@ struct Admitted {
     turns: Arc<Semaphore>,
     service: ComponentName,
     host: String,
+    asked: Asked,
 }
 
 impl Granted {
@@ -83,16 +88,48 @@ impl Granted {
             turns: self.turns.clone(),
             service: self.service.clone(),
             host: loggable(host),
+            asked: self.asked(request, host),
         })
+    }
+}
+
+impl Granted {
+    /// <https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-client-span>; a path or a query
+    /// could hold what is somebody's.
+    fn asked(&self, request: &http::Request<WasiBody>, host: &str) -> Asked {
+        let whose = ("outbound", &self.service);
+        Asked::on(self.caller.as_deref(), whose, SpanKind::Client, || {
+            let (uri, method) = (request.uri(), request.method());
+            let mut attributes = vec![
+                KeyValue::new("http.request.method", method.to_string()),
+                KeyValue::new("server.address", loggable(host)),
+            ];
+            let scheme = uri.scheme_str().map(ToOwned::to_owned);
+            attributes.extend(scheme.map(|scheme| KeyValue::new("url.scheme", scheme)));
+            let port = uri.port_u16().map(i64::from);
+            attributes.extend(port.map(|port| KeyValue::new("server.port", port)));
+            (method.to_string().into(), attributes)
+        })
+    }
+}
+
+/// Its own context instead of whatever the guest says; the request's id where the guest says none.
+fn mark(headers: &mut HeaderMap, cause: &Cause) {
+    for (name, value) in cause.headers() {
+        let is_own = name == "x-request-id" && headers.contains_key(name);
+        if let (Ok(value), false) = (HeaderValue::try_from(value), is_own) {
+            headers.insert(name, value);
+        }
     }
 }
 
 impl Admitted {
     async fn send(
-        self,
-        request: http::Request<WasiBody>,
+        mut self,
+        mut request: http::Request<WasiBody>,
         limits: Timeouts,
     ) -> Result<Response, Error> {
+        mark(request.headers_mut(), self.asked.cause());
         let asked = Instant::now();
         let turn = tokio::time::timeout(limits.connect, self.turns.acquire_owned());
         let Ok(Ok(turn)) = turn.await else {
@@ -104,9 +141,15 @@ impl Admitted {
         };
         let (ended, mut end) = oneshot::channel();
         let request = request.map(|body| Sending::new(body, ended).boxed_unsync());
-        match self.outbound.send(request, limits).await {
+        let answer = self.asked.answer(self.outbound.send(request, limits)).await;
+        match answer {
             Ok(response) => {
-                let response = response.map(|body| Receiving::new(body, turn).boxed_unsync());
+                let status = i64::from(response.status().as_u16());
+                self.asked.span.set("http.response.status_code", status);
+                let response = response.map(|body| {
+                    // The span ends with the body.
+                    Receiving::new(body, turn, self.asked).boxed_unsync()
+                });
                 let io = async move { end.await.unwrap_or(Ok(())) };
                 Ok((response, Box::new(io)))
             }
@@ -210,12 +253,17 @@ impl Body for Sending {
 struct Receiving {
     body: OutboundBody,
     turn: Option<OwnedSemaphorePermit>,
+    _asked: Asked,
 }
 
 impl Receiving {
-    fn new(body: OutboundBody, turn: OwnedSemaphorePermit) -> Self {
+    fn new(body: OutboundBody, turn: OwnedSemaphorePermit, asked: Asked) -> Self {
         let turn = Some(turn).filter(|_| !body.is_end_stream());
-        Self { body, turn }
+        Self {
+            body,
+            turn,
+            _asked: asked,
+        }
     }
 }
 
@@ -282,6 +330,7 @@ mod tests {
             turns: Arc::new(Semaphore::new(connections)),
             denials: Denials::default(),
             service: ComponentName::parse("a").unwrap(),
+            caller: None,
         };
         (granted, echo)
     }

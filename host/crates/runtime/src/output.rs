@@ -63,13 +63,54 @@ impl Output {
         let line: String = line.chars().filter(|c| !c.is_control()).collect();
         let (level, message) = line.split_once(' ').unwrap_or(("", &line));
         let service = tracing::field::display(&self.component);
-        match level {
-            "ERROR" => tracing::error!(service, "{message}"),
-            "WARN" => tracing::warn!(service, "{message}"),
-            "INFO" => tracing::info!(service, "{message}"),
-            "DEBUG" => tracing::debug!(service, "{message}"),
-            _ => tracing::info!(service, "{line}"),
+        let is_level = ["ERROR", "WARN", "INFO", "DEBUG"].contains(&level);
+        let Marked {
+            message,
+            event,
+            request_id,
+            trace_id,
+        } = Marked::read(if is_level { message } else { &line });
+        macro_rules! write {
+            ($level:ident) => {
+                tracing::$level!(service, event, request_id, trace_id, "{message}")
+            };
         }
+        match level {
+            "ERROR" => write!(error),
+            "WARN" => write!(warn),
+            "DEBUG" => write!(debug),
+            _ => write!(info),
+        }
+    }
+}
+
+/// A line, and the marks at its end that say what it is about: fields of their own, where lines are
+/// objects.
+#[derive(Default)]
+struct Marked<'a> {
+    message: &'a str,
+    event: Option<&'a str>,
+    request_id: Option<&'a str>,
+    trace_id: Option<&'a str>,
+}
+
+impl<'a> Marked<'a> {
+    fn read(line: &'a str) -> Self {
+        let mut read = Self {
+            message: line,
+            ..Self::default()
+        };
+        while let Some((before, mark)) = read.message.rsplit_once(' ') {
+            let place = match mark.split_once('=') {
+                Some(("event", id)) => (&mut read.event, id),
+                Some(("request_id", id)) => (&mut read.request_id, id),
+                Some(("trace_id", id)) => (&mut read.trace_id, id),
+                _ => break,
+            };
+            *place.0 = Some(place.1);
+            read.message = before;
+        }
+        read
     }
 }
 
@@ -101,5 +142,21 @@ impl AsyncWrite for Output {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_line_is_about_stands_in_fields_of_its_own() {
+        let read = Marked::read("the model gave no answer event=1 request_id=7 trace_id=ab");
+        assert_eq!(read.message, "the model gave no answer");
+        let marks = (read.event, read.request_id, read.trace_id);
+        assert_eq!(marks, (Some("1"), Some("7"), Some("ab")));
+        let read = Marked::read("a=b request_id=7 is not the end");
+        assert_eq!(read.message, "a=b request_id=7 is not the end");
+        assert_eq!(Marked::read("request_id=7").message, "request_id=7");
     }
 }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use capability::events::{Delivery, Outcome};
+use capability::trace::{Cause, Tracer};
 use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -24,6 +26,7 @@ use crate::limits::{Verdict, cause};
 use crate::manifest::Manifest;
 use crate::state::State;
 use crate::stats::{Ended, Stats};
+use crate::trace::{Call, Remembered};
 
 /// A component in service. Another takes its place by being asked instead; this one then drains, and
 /// ends with the last of its requests, streams and events.
@@ -101,6 +104,16 @@ impl Revision {
     /// How often its component asked for what the manifest does not grant.
     pub fn denials(&self) -> u64 {
         self.component.template.denials.all()
+    }
+
+    /// Where its spans go.
+    pub fn tracer(&self) -> &Tracer {
+        &self.component.template.capabilities.tracer
+    }
+
+    /// Instances that there are now, also idle ones.
+    pub fn instances(&self) -> usize {
+        self.component.template.instances.all()
     }
 
     /// Requests, streams and events in hand.
@@ -192,10 +205,14 @@ impl Revision {
             return Err(CallError::NoInstance("it answers no requests".into()));
         };
         let again = self.repeatable(&request);
-        match (self.ask(handler, request).await, again, &self.solo) {
-            (Err(CallError::Trap(_)), Some(again), Some(solo)) => self.ask(solo, again).await,
+        let call = Call::now(&self.name);
+        let answer = match (self.ask(handler, request, &call).await, again, &self.solo) {
+            (Err(CallError::Trap(_)), Some(again), Some(solo)) => {
+                self.ask(solo, again, &call).await
+            }
             (answer, _, _) => answer,
-        }
+        };
+        answer.map(|response| response.map(|body| Remembered { body, _call: call }.boxed_unsync()))
     }
 
     /// A copy of a request without effects and without a body, where instances are shared.
@@ -216,15 +233,16 @@ impl Revision {
         &self,
         handler: &ProxyHandler<Factory>,
         request: http::Request<WasiBody>,
+        call: &Arc<Call>,
     ) -> Result<http::Response<WasiBody>, CallError> {
         // Beside the request's own timer inside the guest's event loop, which a busy guest may keep
         // from running.
         let deadline = self.manifest().limits.deadline() + Duration::from_secs(2);
-        let answer = self.placed(handler.handle((), request));
+        let answer = self.placed(handler.handle(call.clone(), request));
         match tokio::time::timeout(deadline, answer).await {
             Err(_) => Err(CallError::Deadline),
             Ok(Err(error)) if error.is::<ExpirationError>() => Err(CallError::Deadline),
-            Ok(Err(error)) if error.is::<InstantiationError<()>>() => {
+            Ok(Err(error)) if error.is::<InstantiationError<Arc<Call>>>() => {
                 Err(CallError::NoInstance(cause(&error)))
             }
             Ok(Err(_)) if self.life.killed.is_cancelled() => Err(CallError::Retired),
@@ -321,13 +339,14 @@ impl Revision {
 
     fn event_store(&self) -> (Store<State>, Verdict) {
         let (limits, verdict) = (self.manifest().event_limits, Verdict::default());
-        let store = instance::store(
+        let mut store = instance::store(
             &self.component.engine,
             self.component.template.clone(),
             limits.memory_mib,
             limits.cpu_ms,
             &verdict,
         );
+        store.data_mut().calls.only = Some(Call::now(&self.name));
         (store, verdict)
     }
 
@@ -355,7 +374,6 @@ impl Revision {
 }
 
 fn empty() -> WasiBody {
-    use http_body_util::BodyExt as _;
     http_body_util::Empty::new()
         .map_err(|never: std::convert::Infallible| match never {})
         .boxed_unsync()
@@ -392,7 +410,8 @@ fn event(delivery: &Delivery) -> wit::Event {
         key: event.key.clone(),
         payload: event.payload.clone(),
         occurred_at: event.occurred_at,
-        trace: event.trace.clone(),
+        // That of its own span.
+        trace: Cause::now().traceparent().or_else(|| event.trace.clone()),
         attempt: delivery.attempt,
         previous,
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use capability::ComponentName;
 use capability::blobs::Blobs;
@@ -13,6 +13,7 @@ use capability::ocr::Ocr;
 use capability::outbound::Outbound;
 use capability::postgres::Postgres;
 use capability::speech::Speech;
+use capability::trace::Tracer;
 use capability::transcription::Transcription;
 use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
@@ -23,6 +24,7 @@ use crate::limits::{CpuLimit, Memory, Noise, Verdict};
 use crate::manifest::Manifest;
 use crate::outbound::Granted;
 use crate::output::Output;
+use crate::trace::Calls;
 
 /// What the manifest's grants stand for in this host. All is in the component's own scope, where
 /// nothing else is said.
@@ -53,6 +55,8 @@ pub struct Capabilities {
     pub settings: BTreeMap<String, String>,
     /// The values of the manifest's `secrets`.
     pub secrets: BTreeMap<String, String>,
+    /// Where spans go.
+    pub tracer: Tracer,
 }
 
 /// A component's part in every state, made once.
@@ -64,6 +68,31 @@ pub(crate) struct Template {
     /// Whether its guests keep the processor for long.
     pub(crate) noise: Noise,
     pub(crate) denials: Denials,
+    pub(crate) instances: Instances,
+}
+
+/// How many there are now.
+#[derive(Clone, Default)]
+pub(crate) struct Instances(Arc<AtomicUsize>);
+
+/// One of them, until it is dropped.
+pub(crate) struct Instance(Instances);
+
+impl Instances {
+    pub(crate) fn all(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn one(&self) -> Instance {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Instance(self.clone())
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// How often it asked for what its manifest does not grant.
@@ -90,6 +119,7 @@ impl Template {
             outbound_turns: Arc::new(Semaphore::new(connections)),
             noise: Noise::default(),
             denials: Denials::default(),
+            instances: Instances::default(),
         }
     }
 }
@@ -103,6 +133,8 @@ pub(crate) struct State {
     template: Arc<Template>,
     pub(crate) memory: Memory,
     pub(crate) cpu: CpuLimit,
+    pub(crate) calls: Calls,
+    _counted: Instance,
 }
 
 /// A capability beside the table of resources: all that its binding sees.
@@ -112,6 +144,7 @@ pub(crate) struct View<'a, C> {
     pub(crate) table: &'a mut ResourceTable,
     pub(crate) memory: Memory,
     pub(crate) denials: &'a Denials,
+    pub(crate) calls: &'a Calls,
 }
 
 /// Resources that a guest may have open at once: streams, bodies, transactions.
@@ -149,7 +182,10 @@ impl State {
                 turns: template.outbound_turns.clone(),
                 denials: template.denials.clone(),
                 service: manifest.name.clone(),
+                caller: None,
             },
+            calls: Calls::default(),
+            _counted: template.instances.one(),
             template,
             memory: Memory::new(memory_mib, verdict.clone()),
             cpu: CpuLimit::new(cpu_ms, verdict.clone(), noise),
@@ -163,7 +199,18 @@ impl State {
             table: &mut self.table,
             memory: self.memory.clone(),
             denials: &self.template.denials,
+            calls: &self.calls,
         }
+    }
+
+    /// Whether it may call others.
+    pub(crate) fn goes_out(&self) -> bool {
+        self.outbound.outbound.is_some()
+    }
+
+    /// Who asks for what goes out next.
+    pub(crate) fn ask_out_for(&mut self, caller: Option<Arc<crate::trace::Call>>) {
+        self.outbound.caller = caller;
     }
 
     pub(crate) fn postgres(&mut self) -> View<'_, Option<Arc<dyn Postgres>>> {
@@ -185,6 +232,7 @@ impl State {
             table: &mut self.table,
             memory: self.memory.clone(),
             denials: &self.template.denials,
+            calls: &self.calls,
         }
     }
 

@@ -19,6 +19,8 @@ pub struct Stats {
     traps: AtomicU64,
     refused: AtomicU64,
     events: AtomicU64,
+    retries: AtomicU64,
+    dead_letters: AtomicU64,
     /// All requests' latency together, in microseconds.
     micros: AtomicU64,
     /// From the request to the response's head, in microseconds.
@@ -59,6 +61,10 @@ pub struct Snapshot {
     pub refused: u64,
     /// Events that were handled.
     pub events: u64,
+    /// Of these, those that are to be tried again.
+    pub retries: u64,
+    /// Of these, those that were given up.
+    pub dead_letters: u64,
     /// All requests' latency together.
     pub total: Duration,
     latency: Histogram,
@@ -74,6 +80,8 @@ impl Default for Stats {
             traps: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             events: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+            dead_letters: AtomicU64::new(0),
             micros: AtomicU64::new(0),
             latency,
         }
@@ -110,6 +118,16 @@ impl Stats {
         }
     }
 
+    /// An event will be tried again.
+    pub fn retry(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An event was given up.
+    pub fn dead_letter(&self) {
+        self.dead_letters.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The counters now.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
@@ -118,6 +136,8 @@ impl Stats {
             traps: self.traps.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
             events: self.events.load(Ordering::Relaxed),
+            retries: self.retries.load(Ordering::Relaxed),
+            dead_letters: self.dead_letters.load(Ordering::Relaxed),
             total: Duration::from_micros(self.micros.load(Ordering::Relaxed)),
             latency: self.latency.load(),
         }
@@ -133,6 +153,8 @@ impl Snapshot {
             traps: self.traps.saturating_sub(earlier.traps),
             refused: self.refused.saturating_sub(earlier.refused),
             events: self.events.saturating_sub(earlier.events),
+            retries: self.retries.saturating_sub(earlier.retries),
+            dead_letters: self.dead_letters.saturating_sub(earlier.dead_letters),
             total: self.total.saturating_sub(earlier.total),
             latency: self
                 .latency

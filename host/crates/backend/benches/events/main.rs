@@ -166,6 +166,7 @@ async fn steady(bench: &Bench, subscription: &mut Box<dyn Subscription>) {
                     key: n.to_string(),
                     payload: format!("{{\"at\": {}}}", clock.elapsed().as_micros()),
                     trace: None,
+                    request_id: None,
                 };
                 pool.publish(&message).await.unwrap();
             });

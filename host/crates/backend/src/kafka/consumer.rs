@@ -449,6 +449,7 @@ fn nothing() -> Event {
         payload: String::new(),
         occurred_at: 0,
         trace: None,
+        request_id: None,
     }
 }
 

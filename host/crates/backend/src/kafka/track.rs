@@ -130,6 +130,7 @@ mod tests {
             payload: "{}".into(),
             occurred_at: 0,
             trace: None,
+            request_id: None,
         }
     }
 

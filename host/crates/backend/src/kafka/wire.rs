@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use capability::events::{Event, MAX_PAYLOAD, is_traceparent};
+use capability::events::{Event, MAX_PAYLOAD, is_request_id, is_traceparent};
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Header, Headers, OwnedHeaders};
 use serde::Deserialize;
@@ -13,6 +13,7 @@ const OCCURRED_AT: &str = "occurred-at";
 const SCHEMA_VERSION: &str = "schema-version";
 /// <https://www.w3.org/TR/trace-context/#traceparent-header>
 const TRACEPARENT: &str = "traceparent";
+const REQUEST_ID: &str = "request-id";
 
 /// Where a record stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -97,10 +98,11 @@ fn headers(event: &Event) -> OwnedHeaders {
     let headers = with(headers, EVENT_ID, &event.id);
     let headers = with(headers, OCCURRED_AT, &event.occurred_at.to_string());
     let headers = with(headers, SCHEMA_VERSION, &version.unwrap_or(1).to_string());
-    match &event.trace {
-        Some(trace) => with(headers, TRACEPARENT, trace),
-        None => headers,
-    }
+    let known = [(TRACEPARENT, &event.trace), (REQUEST_ID, &event.request_id)];
+    let known = known.into_iter();
+    known
+        .filter_map(|(name, value)| Some((name, value.as_ref()?)))
+        .fold(headers, |headers, (name, value)| with(headers, name, value))
 }
 
 fn with(headers: OwnedHeaders, key: &str, value: &str) -> OwnedHeaders {
@@ -157,6 +159,7 @@ fn event(message: &BorrowedMessage<'_>) -> Result<Event, &'static str> {
         occurred_at: written.or(appended).unwrap_or_else(now),
         // What is none is nobody's: the guest would hand it on, and be refused.
         trace: header(message, TRACEPARENT).filter(|trace| is_traceparent(trace)),
+        request_id: header(message, REQUEST_ID).filter(|id| is_request_id(id)),
     })
 }
 

@@ -45,6 +45,11 @@ const PLATFORM: &[(i64, &str, &str)] = &[
         "create timers",
         include_str!("../../../../../migrations/platform/0005_create_timers.sql"),
     ),
+    (
+        8,
+        "carry request ids",
+        include_str!("../../../../../migrations/platform/0008_carry_request_ids.sql"),
+    ),
 ];
 
 /// Why the database is not ready.
@@ -328,6 +333,12 @@ fn role_statements(config: &Config, component: &ComponentName) -> Vec<(&'static 
         (
             "grant the outbox",
             format!("grant execute on function lectern.publish(text, text, jsonb, text) to {role}"),
+        ),
+        (
+            "grant the outbox",
+            format!(
+                "grant execute on function lectern.publish(text, text, jsonb, text, text) to {role}"
+            ),
         ),
     ]
 }

@@ -8,6 +8,7 @@ use aws_sdk_s3::primitives::ByteStream as Body;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
 use capability::blobs::{ByteStream, Error};
+use capability::trace::Cause;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use tokio_util::task::TaskTracker;
 
@@ -133,7 +134,7 @@ impl Upload {
         place: Place,
         checksum: Option<ChecksumAlgorithm>,
     ) -> Result<Self, Error> {
-        let created = tokio::spawn(async move {
+        let created = Cause::now().scope(async move {
             let asked = client.create_multipart_upload();
             let asked = asked.bucket(&place.bucket).key(&place.name);
             let asked = asked.set_checksum_algorithm(checksum);
@@ -150,7 +151,7 @@ impl Upload {
                 ended: false,
             })
         });
-        created.await.map_err(|e| lost(&e))?
+        tokio::spawn(created).await.map_err(|e| lost(&e))?
     }
 
     /// All parts, two at once, and their bytes.
@@ -180,6 +181,7 @@ impl Upload {
     where
         F: Future<Output = Result<CompletedPart, Error>> + Send + 'static,
     {
+        let part = Cause::now().scope(part);
         self.parts.spawn(part).await.map_err(|e| lost(&e))?
     }
 

@@ -41,6 +41,7 @@ async fn another_host_takes_over_what_a_dead_one_held() {
         key: "k".into(),
         payload: "{}".into(),
         trace: None,
+        request_id: None,
     };
     pool.publish(&message).await.unwrap();
     let survivor: Arc<dyn Broker> = Arc::new(InboxBroker::new(server.platform.clone()));
@@ -89,6 +90,7 @@ async fn the_relay_discards_what_is_not_granted() {
             key: "k".into(),
             payload: "{}".into(),
             trace: None,
+            request_id: None,
         };
         pool.publish(&message).await.unwrap();
     }

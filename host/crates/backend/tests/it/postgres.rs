@@ -164,6 +164,7 @@ async fn a_transaction_takes_effect_when_it_commits() {
         key: "k".into(),
         payload: "{}".into(),
         trace: None,
+        request_id: None,
     };
     let outbox = async || -> i64 {
         sqlx::query_scalar("select count(*) from lectern.outbox")
@@ -246,6 +247,7 @@ async fn one_component_cannot_reach_another_s_schema_or_the_host_s() {
         key: "k".into(),
         payload: "{}".into(),
         trace: None,
+        request_id: None,
     };
     mallory.publish(&message).await.unwrap();
     let who: String = sqlx::query_scalar("select component from lectern.outbox")
@@ -267,6 +269,7 @@ async fn a_message_that_cannot_be_stored_is_refused() {
             key: "k".into(),
             payload: payload.into(),
             trace: None,
+            request_id: None,
         };
         assert!(pool.publish(&message).await.is_err(), "{payload:.20}");
     }

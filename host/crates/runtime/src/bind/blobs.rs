@@ -12,6 +12,7 @@ use wasmtime::component::{Accessor, FutureReader, HasData, StreamReader};
 use super::stream::{Consume, Produce, ProduceBytes};
 use crate::bindings::lectern::platform::blobs as wit;
 use crate::state::View;
+use crate::trace::{Asked, asked, named};
 
 /// The component's own scope, and those it may read.
 #[derive(Clone)]
@@ -51,8 +52,18 @@ fn open<T: Send>(
     accessor: &Accessor<T, Bound>,
     stat: Stat,
     data: ByteStream,
+    mut asked: Asked,
 ) -> Result<Opened, wit::Error> {
-    let (data, ended) = Produce::new(data.map(|chunk| chunk.map_err(wit::Error::from)).boxed());
+    asked.span.set(
+        "lectern.blob.bytes",
+        i64::try_from(stat.size).unwrap_or(i64::MAX),
+    );
+    // The span ends with the bytes.
+    let data = data.map(move |chunk| {
+        asked.span.answered(&chunk);
+        chunk.map_err(wit::Error::from)
+    });
+    let (data, ended) = Produce::new(data.boxed());
     let done =
         async move { wasmtime::error::Ok(ended.await.unwrap_or(Err(wit::Error::Unavailable))) };
     accessor.with(|mut access| {
@@ -87,7 +98,9 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
         accessor
             .with(|mut access| data.pipe(&mut access, consumer))
             .map_err(|_| wit::Error::Unavailable)?;
-        let stored = blobs.put(&key, chunks.map(Ok).boxed(), limit).await?;
+        let mut asked = asked(accessor, "blobs", || named("blobs put"));
+        let stored = blobs.put(&key, chunks.map(Ok).boxed(), limit);
+        let stored = asked.answer::<_, _, wit::Error>(stored).await?;
         Ok(wit::Stat { size: stored.size })
     }
 
@@ -97,10 +110,12 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
         offset: u64,
         length: Option<u64>,
     ) -> Result<Opened, wit::Error> {
-        let (stat, data) = own(accessor)?
-            .get(&Key::parse(&key)?, offset, length)
+        let (blobs, key) = (own(accessor)?, Key::parse(&key)?);
+        let mut asked = asked(accessor, "blobs", || named("blobs get"));
+        let (stat, data) = asked
+            .answer::<_, _, wit::Error>(blobs.get(&key, offset, length))
             .await?;
-        open(accessor, stat, data)
+        open(accessor, stat, data, asked)
     }
 
     async fn get_shared(
@@ -110,14 +125,18 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
         offset: u64,
         length: Option<u64>,
     ) -> Result<Opened, wit::Error> {
-        let (stat, data) = shared(accessor, &owner)?
-            .get(&Key::parse(&key)?, offset, length)
+        let (blobs, key) = (shared(accessor, &owner)?, Key::parse(&key)?);
+        let mut asked = asked(accessor, "blobs", || named("blobs get"));
+        let (stat, data) = asked
+            .answer::<_, _, wit::Error>(blobs.get(&key, offset, length))
             .await?;
-        open(accessor, stat, data)
+        open(accessor, stat, data, asked)
     }
 
     async fn head(accessor: &Accessor<T, Self>, key: String) -> Result<wit::Stat, wit::Error> {
-        let stat = own(accessor)?.head(&Key::parse(&key)?).await?;
+        let (blobs, key) = (own(accessor)?, Key::parse(&key)?);
+        let mut asked = asked(accessor, "blobs", || named("blobs head"));
+        let stat = asked.answer::<_, _, wit::Error>(blobs.head(&key)).await?;
         Ok(wit::Stat { size: stat.size })
     }
 
@@ -126,13 +145,15 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
         key: String,
         to: String,
     ) -> Result<(), wit::Error> {
-        Ok(own(accessor)?
-            .rename(&Key::parse(&key)?, &Key::parse(&to)?)
-            .await?)
+        let (blobs, key, to) = (own(accessor)?, Key::parse(&key)?, Key::parse(&to)?);
+        let mut asked = asked(accessor, "blobs", || named("blobs rename"));
+        asked.answer(blobs.rename(&key, &to)).await
     }
 
     async fn delete(accessor: &Accessor<T, Self>, key: String) -> Result<(), wit::Error> {
-        Ok(own(accessor)?.delete(&Key::parse(&key)?).await?)
+        let (blobs, key) = (own(accessor)?, Key::parse(&key)?);
+        let mut asked = asked(accessor, "blobs", || named("blobs delete"));
+        asked.answer(blobs.delete(&key)).await
     }
 
     async fn presign(
@@ -145,7 +166,8 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
         // As long as SigV4 lets an address last.
         let expires = Duration::from_secs(u64::from(seconds.clamp(1, 604_800)));
         let file_name = file_name.as_deref();
-        Ok(blobs.presign(&key, expires, file_name).await?)
+        let mut asked = asked(accessor, "blobs", || named("blobs presign"));
+        asked.answer(blobs.presign(&key, expires, file_name)).await
     }
 }
 

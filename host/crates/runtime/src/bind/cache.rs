@@ -8,6 +8,7 @@ use wasmtime::component::{Accessor, HasData};
 
 use crate::bindings::lectern::platform::cache as wit;
 use crate::state::View;
+use crate::trace::{asked, named};
 
 /// `None` is never linked; a call that came through all the same finds no cache.
 pub(crate) type Granted = Option<Arc<dyn Cache>>;
@@ -38,7 +39,10 @@ impl wit::Host for View<'_, Granted> {}
 impl<T: Send> wit::HostWithStore<T> for Bound {
     async fn get(accessor: &Accessor<T, Self>, key: String) -> Result<Option<Vec<u8>>, wit::Error> {
         let (cache, key) = scope(accessor, &key)?;
-        Ok(cache.get(&key).await?.map(Into::into))
+        let mut asked = asked(accessor, "cache", || named("cache get"));
+        let found = asked.answer::<_, _, wit::Error>(cache.get(&key)).await?;
+        asked.span.set("lectern.cache.hit", found.is_some());
+        Ok(found.map(Into::into))
     }
 
     async fn set(
@@ -54,12 +58,14 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
             return Err(wit::Error::QuotaExceeded);
         }
         let ttl = Duration::from_millis(ttl_ms.clamp(*TTL.start(), *TTL.end()));
-        Ok(cache.set(&key, value.into(), ttl).await?)
+        let mut asked = asked(accessor, "cache", || named("cache set"));
+        asked.answer(cache.set(&key, value.into(), ttl)).await
     }
 
     async fn delete(accessor: &Accessor<T, Self>, key: String) -> Result<(), wit::Error> {
         let (cache, key) = scope(accessor, &key)?;
-        Ok(cache.delete(&key).await?)
+        let mut asked = asked(accessor, "cache", || named("cache delete"));
+        asked.answer(cache.delete(&key)).await
     }
 }
 

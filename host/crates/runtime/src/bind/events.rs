@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use capability::events::{Error, Events, Message};
+use capability::trace::{KeyValue, SpanKind};
 use wasmtime::component::{Accessor, HasData, Resource};
 
 use super::postgres::Transaction;
 use crate::bindings::lectern::platform::events as wit;
 use crate::state::View;
+use crate::trace::{About, Asked, asked_as};
 
 /// `None` is never linked; a call that came through all the same is denied.
 pub(crate) type Granted = Option<Arc<dyn Events>>;
@@ -44,7 +46,15 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
         message: wit::Message,
     ) -> Result<String, wit::Error> {
         let events = granted(accessor, &message.topic)?;
-        Ok(events.publish(&to_host(message)).await?)
+        let mut asked = asked_as(accessor, "events", SpanKind::Producer, || {
+            about(&message.topic)
+        });
+        let message = to_host(message, &asked);
+        let id = asked
+            .answer::<_, _, wit::Error>(events.publish(&message))
+            .await?;
+        asked.span.set("messaging.message.id", id.clone());
+        Ok(id)
     }
 
     async fn publish_within(
@@ -57,21 +67,40 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
         let transaction = accessor
             .with(|mut access| access.get().table.get(&transaction).cloned())
             .map_err(|_| ended())?;
+        let mut asked = transaction.asked(SpanKind::Producer, || about(&message.topic));
+        let message = to_host(message, &asked);
         let mut open = transaction.lock().await;
-        Ok(open
-            .as_mut()
-            .ok_or_else(ended)?
-            .publish(&to_host(message))
-            .await?)
+        let open = open.as_mut().ok_or_else(ended)?;
+        let id = asked
+            .answer::<_, _, wit::Error>(open.publish(&message))
+            .await?;
+        asked.span.set("messaging.message.id", id.clone());
+        Ok(id)
     }
 }
 
-fn to_host(message: wit::Message) -> Message {
+/// <https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/>
+fn about(topic: &str) -> About {
+    let attributes = vec![
+        KeyValue::new("messaging.operation.name", "publish"),
+        KeyValue::new("messaging.operation.type", "create"),
+        KeyValue::new("messaging.destination.name", topic.to_owned()),
+    ];
+    (format!("publish {topic}").into(), attributes)
+}
+
+/// With the context of its own span, where that is recorded: what handles it goes on from there.
+fn to_host(message: wit::Message, asked: &Asked) -> Message {
+    let own = || asked.cause().traceparent();
     Message {
         topic: message.topic,
         key: message.key,
         payload: message.payload,
-        trace: message.trace,
+        trace: match asked.span.is_recorded() {
+            true => own(),
+            false => message.trace.or_else(own),
+        },
+        request_id: asked.cause().request_id.as_deref().map(ToOwned::to_owned),
     }
 }
 

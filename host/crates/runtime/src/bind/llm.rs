@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use capability::llm::{AnswerSchema, Delta, Error, Finish, Llm, Message, Outcome, Request, Role};
+use capability::trace::KeyValue;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::sync::oneshot;
@@ -12,6 +13,7 @@ use wasmtime::component::{Accessor, FutureReader, HasData, StreamReader};
 use super::stream::{Produce, ProduceBytes};
 use crate::bindings::lectern::platform::llm as wit;
 use crate::state::View;
+use crate::trace::{About, Asked, asked};
 
 /// `None` is never linked; a call that came through all the same finds no model.
 pub(crate) type Granted = Option<Arc<dyn Llm>>;
@@ -44,8 +46,15 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
                 .map(|llm| (llm, most, held))
                 .ok_or(wit::Error::NotConfigured)
         })?;
-        let completion = llm.complete(to_host(request, most)?).await?;
-        let (text, outcome) = text(completion.deltas);
+        let request = to_host(request, most)?;
+        let mut asked = asked(accessor, "llm", || about(&request));
+        let completion = asked
+            .answer::<_, _, wit::Error>(llm.complete(request))
+            .await?;
+        asked
+            .span
+            .set("gen_ai.response.model", completion.model.clone());
+        let (text, outcome) = text(completion.deltas, asked);
         let (text, _) = Produce::new(text);
         let outcome = async move {
             wasmtime::error::Ok(outcome.await.unwrap_or(Err(wit::Error::Unavailable)))
@@ -67,19 +76,54 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
 
 type Ended = oneshot::Receiver<Result<wit::Outcome, wit::Error>>;
 
-/// The words as bytes, and the end apart.
+/// <https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/>
+fn about(request: &Request) -> About {
+    let attributes = vec![
+        KeyValue::new("gen_ai.operation.name", "chat"),
+        KeyValue::new("gen_ai.request.max_tokens", i64::from(request.max_tokens)),
+    ];
+    ("chat".into(), attributes)
+}
+
+fn told(asked: &mut Asked, outcome: Outcome) {
+    let finish = match outcome.finish {
+        Finish::Stop => "stop",
+        Finish::Length => "length",
+        Finish::Filtered => "content_filter",
+    };
+    let span = &mut asked.span;
+    span.set("gen_ai.response.finish_reasons", finish);
+    span.set(
+        "gen_ai.usage.input_tokens",
+        i64::from(outcome.prompt_tokens),
+    );
+    span.set(
+        "gen_ai.usage.output_tokens",
+        i64::from(outcome.completion_tokens),
+    );
+}
+
+/// The words as bytes, and the end apart. The span ends with them.
 fn text(
     deltas: BoxStream<'static, Result<Delta, Error>>,
+    asked: Asked,
 ) -> (BoxStream<'static, Result<Bytes, ()>>, Ended) {
     let (sender, receiver) = oneshot::channel();
     let words = futures::stream::unfold(
-        (deltas, Some(sender)),
-        |(mut deltas, mut sender)| async move {
-            let end = match deltas.next().await {
+        (deltas, Some(sender), asked),
+        |(mut deltas, mut sender, mut asked)| async move {
+            let next = deltas.next().await;
+            if let Some(next) = &next {
+                asked.span.answered(next);
+            }
+            let end = match next {
                 Some(Ok(Delta::Text(text))) => {
-                    return Some((Ok(Bytes::from(text)), (deltas, sender)));
+                    return Some((Ok(Bytes::from(text)), (deltas, sender, asked)));
                 }
-                Some(Ok(Delta::Done(outcome))) => Ok(to_guest(outcome)),
+                Some(Ok(Delta::Done(outcome))) => {
+                    told(&mut asked, outcome);
+                    Ok(to_guest(outcome))
+                }
                 Some(Err(error)) => Err(error.into()),
                 None => Err(wit::Error::Unavailable),
             };

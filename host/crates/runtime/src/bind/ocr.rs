@@ -9,6 +9,7 @@ use wasmtime::component::{Accessor, HasData};
 use crate::bindings::lectern::platform::ocr as wit;
 use crate::limits::Held;
 use crate::state::View;
+use crate::trace::{asked, named};
 
 /// `None` is never linked; a call that came through all the same finds no engine.
 pub(crate) type Granted = Option<Arc<dyn Ocr>>;
@@ -66,7 +67,9 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
         let engine = accessor
             .with(|mut access| access.get().capability)
             .ok_or(wit::Error::NotConfigured)?;
-        let lines = engine.recognize(image.into(), &languages).await?;
+        let mut asked = asked(accessor, "ocr", || named("ocr recognize"));
+        let recognized = engine.recognize(image.into(), &languages);
+        let lines = asked.answer::<_, _, wit::Error>(recognized).await?;
         let _lines = hold(accessor, lines.iter().map(weight).sum())?;
         Ok(lines.into_iter().map(wit::Line::from).collect())
     }
@@ -91,12 +94,14 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
             pages,
             languages,
         };
-        Ok(engine.start(&job, &request).await?)
+        let mut asked = asked(accessor, "ocr", || named("ocr start"));
+        asked.answer(engine.start(&job, &request)).await
     }
 
     async fn poll(accessor: &Accessor<T, Self>, name: String) -> Result<wit::State, wit::Error> {
         let (engine, job) = granted(accessor, &name)?;
-        let state = engine.poll(&job).await?;
+        let mut asked = asked(accessor, "ocr", || named("ocr poll"));
+        let state = asked.answer::<_, _, wit::Error>(engine.poll(&job)).await?;
         let bytes = match &state {
             State::Running => 0,
             State::Done(found) => {
@@ -116,7 +121,8 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
 
     async fn forget(accessor: &Accessor<T, Self>, name: String) -> Result<(), wit::Error> {
         let (engine, job) = granted(accessor, &name)?;
-        Ok(engine.forget(&job).await?)
+        let mut asked = asked(accessor, "ocr", || named("ocr forget"));
+        asked.answer(engine.forget(&job)).await
     }
 }
 

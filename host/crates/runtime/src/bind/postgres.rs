@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use capability::postgres as contract;
 use capability::postgres::{Error, Postgres, Row, Value};
+use capability::trace::SpanKind;
 use futures::StreamExt;
 use tokio::sync::Mutex;
 use wasmtime::component::{Accessor, FutureReader, HasData, Resource, StreamReader};
@@ -12,6 +13,7 @@ use super::stream::{Produce, ProduceItems};
 use crate::bindings::lectern::platform::postgres as wit;
 use crate::limits::Held;
 use crate::state::View;
+use crate::trace::{About, Asked, asked, named, statement as told};
 
 /// `None` is never linked; a call that came through all the same is denied.
 pub(crate) type Granted = Option<Arc<dyn Postgres>>;
@@ -19,14 +21,23 @@ pub(crate) type Granted = Option<Arc<dyn Postgres>>;
 /// An open transaction in the guest's table; `None` once it has ended.
 #[derive(Clone)]
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct Transaction(Arc<Mutex<Option<Box<dyn contract::Transaction>>>>);
+pub struct Transaction {
+    open: Arc<Mutex<Open>>,
+    /// Until it has ended.
+    span: Arc<Asked>,
+}
 
 type Open = Option<Box<dyn contract::Transaction>>;
 
 impl Transaction {
     /// For the `events` binding, which publishes inside a transaction.
     pub(crate) async fn lock(&self) -> tokio::sync::MutexGuard<'_, Open> {
-        self.0.lock().await
+        self.open.lock().await
+    }
+
+    /// A part of it.
+    pub(crate) fn asked(&self, kind: SpanKind, about: impl FnOnce() -> About) -> Asked {
+        self.span.child(kind, about)
     }
 }
 
@@ -64,11 +75,12 @@ fn transaction<T: Send>(
 async fn take<T: Send>(
     accessor: &Accessor<T, Bound>,
     handle: Resource<Transaction>,
-) -> Result<Box<dyn contract::Transaction>, wit::Error> {
+) -> Result<(Box<dyn contract::Transaction>, Arc<Asked>), wit::Error> {
     let transaction = accessor
         .with(|mut access| access.get().table.delete(handle))
         .map_err(|_| ended())?;
-    transaction.lock().await.take().ok_or_else(ended)
+    let open = transaction.lock().await.take().ok_or_else(ended)?;
+    Ok((open, transaction.span))
 }
 
 /// Names the view that the interface's functions get.
@@ -88,7 +100,11 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
     ) -> Result<Vec<Vec<wit::Value>>, wit::Error> {
         let params = values(params);
         let _params = hold(accessor, &params)?;
-        let rows = pool(accessor)?.fetch(&statement, params).await?;
+        let pool = pool(accessor)?;
+        let mut asked = asked(accessor, "postgres", || told(&statement));
+        let rows = asked
+            .answer::<_, _, wit::Error>(pool.fetch(&statement, params))
+            .await?;
         let _rows = hold(accessor, rows.iter().flatten())?;
         Ok(to_guest(rows))
     }
@@ -107,7 +123,11 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
     > {
         let params = values(params);
         let _params = hold(accessor, &params)?;
-        let found = pool(accessor)?.query(&statement, params).await?;
+        let pool = pool(accessor)?;
+        let mut asked = asked(accessor, "postgres", || told(&statement));
+        let found = asked
+            .answer::<_, _, wit::Error>(pool.query(&statement, params))
+            .await?;
         let columns = found
             .columns
             .into_iter()
@@ -118,7 +138,11 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
             .collect();
         let rows = found
             .rows
-            .map(|row| row.map(row_to_guest).map_err(wit::Error::from))
+            // The span ends with the rows.
+            .map(move |row| {
+                asked.span.answered(&row);
+                row.map(row_to_guest).map_err(wit::Error::from)
+            })
             .boxed();
         let (rows, ended) = Produce::new(rows);
         let done =
@@ -140,12 +164,19 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
     ) -> Result<u64, wit::Error> {
         let params = values(params);
         let _params = hold(accessor, &params)?;
-        Ok(pool(accessor)?.execute(&statement, params).await?)
+        let pool = pool(accessor)?;
+        let mut asked = asked(accessor, "postgres", || told(&statement));
+        asked.answer(pool.execute(&statement, params)).await
     }
 
     async fn begin(accessor: &Accessor<T, Self>) -> Result<Resource<Transaction>, wit::Error> {
-        let begun = pool(accessor)?.begin().await?;
-        let transaction = Transaction(Arc::new(Mutex::new(Some(begun))));
+        let pool = pool(accessor)?;
+        let mut span = asked(accessor, "postgres", || named("transaction"));
+        let begun = span.answer::<_, _, wit::Error>(pool.begin()).await?;
+        let transaction = Transaction {
+            open: Arc::new(Mutex::new(Some(begun))),
+            span: Arc::new(span),
+        };
         accessor
             .with(|mut access| access.get().table.push(transaction))
             .map_err(|_| wit::Error::QuotaExceeded)
@@ -172,7 +203,10 @@ impl<T: Send> wit::HostTransactionWithStore<T> for Bound {
         let transaction = transaction(accessor, &handle)?;
         let mut open = transaction.lock().await;
         let open = open.as_mut().ok_or_else(ended)?;
-        let rows = open.fetch(&statement, params).await?;
+        let mut asked = transaction.asked(SpanKind::Client, || told(&statement));
+        let rows = asked
+            .answer::<_, _, wit::Error>(open.fetch(&statement, params))
+            .await?;
         let _rows = hold(accessor, rows.iter().flatten())?;
         Ok(to_guest(rows))
     }
@@ -188,21 +222,26 @@ impl<T: Send> wit::HostTransactionWithStore<T> for Bound {
         let transaction = transaction(accessor, &handle)?;
         let mut open = transaction.lock().await;
         let open = open.as_mut().ok_or_else(ended)?;
-        Ok(open.execute(&statement, params).await?)
+        let mut asked = transaction.asked(SpanKind::Client, || told(&statement));
+        asked.answer(open.execute(&statement, params)).await
     }
 
     async fn commit(
         accessor: &Accessor<T, Self>,
         handle: Resource<Transaction>,
     ) -> Result<(), wit::Error> {
-        Ok(take(accessor, handle).await?.commit().await?)
+        let (open, span) = take(accessor, handle).await?;
+        let mut asked = span.child(SpanKind::Client, || told("commit"));
+        asked.answer(open.commit()).await
     }
 
     async fn rollback(
         accessor: &Accessor<T, Self>,
         handle: Resource<Transaction>,
     ) -> Result<(), wit::Error> {
-        Ok(take(accessor, handle).await?.rollback().await?)
+        let (open, span) = take(accessor, handle).await?;
+        let mut asked = span.child(SpanKind::Client, || told("rollback"));
+        asked.answer(open.rollback()).await
     }
 }
 

@@ -13,6 +13,7 @@ use crate::bindings::lectern::platform::speech as wit;
 use crate::limits::Held;
 use crate::manifest::SpeechGrant;
 use crate::state::View;
+use crate::trace::{asked, named};
 
 /// `None` is never linked; a call that came through all the same finds no engine.
 pub(crate) type Granted = Option<Arc<dyn Speech>>;
@@ -75,7 +76,9 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
             (view.capability, view.manifest.grants.speech.clone())
         });
         let speech = speech.ok_or(wit::Error::NotConfigured)?;
-        let voices = speech.voices(language_code.as_deref()).await?;
+        let mut asked = asked(accessor, "speech", || named("speech voices"));
+        let voices = speech.voices(language_code.as_deref());
+        let voices = asked.answer::<_, _, wit::Error>(voices).await?;
         let granted = voices
             .into_iter()
             .filter(|voice| covers(grant.as_ref(), &voice.id));
@@ -87,9 +90,20 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
         request: wit::Request,
     ) -> Result<Spoken, wit::Error> {
         let (speech, _held) = granted(accessor, &request)?;
-        let audio = speech.synthesize(&request.into()).await?;
+        let mut asked = asked(accessor, "speech", || named("speech synthesize"));
+        let request = request.into();
+        let audio = speech.synthesize(&request);
+        let audio = asked.answer::<_, _, wit::Error>(audio).await?;
+        asked.span.set(
+            "lectern.speech.characters",
+            i64::from(audio.billed_characters),
+        );
         let about = about(&audio);
-        let data = audio.data.map(|chunk| chunk.map_err(wit::Error::from));
+        // The span ends with the bytes.
+        let data = audio.data.map(move |chunk| {
+            asked.span.answered(&chunk);
+            chunk.map_err(wit::Error::from)
+        });
         let (data, ended) = Produce::new(data.boxed());
         let done =
             async move { wasmtime::error::Ok(ended.await.unwrap_or(Err(wit::Error::Unavailable))) };
@@ -113,7 +127,10 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
         let asked = |kind: &MarkKind| kinds.iter().any(|asked| mark_kind(*asked) == *kind);
         let kinds = [MarkKind::Sentence, MarkKind::Word];
         let kinds: Vec<MarkKind> = kinds.into_iter().filter(asked).collect();
-        let marks = speech.marks(&request.into(), &kinds).await?;
+        let mut asking = crate::trace::asked(accessor, "speech", || named("speech marks"));
+        let request = request.into();
+        let marks = speech.marks(&request, &kinds);
+        let marks = asking.answer::<_, _, wit::Error>(marks).await?;
         let bytes = marks
             .iter()
             .map(|m| size_of::<Mark>() + m.value.len())

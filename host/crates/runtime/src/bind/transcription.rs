@@ -10,6 +10,7 @@ use wasmtime::component::{Accessor, HasData};
 
 use crate::bindings::lectern::platform::transcription as wit;
 use crate::state::View;
+use crate::trace::{asked, named};
 
 /// `None` is never linked; a call that came through all the same finds no engine.
 pub(crate) type Granted = Option<Arc<dyn Transcription>>;
@@ -51,12 +52,15 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
         let (engine, job) = granted(accessor, &name)?;
         let audio = Key::parse(&request.audio).map_err(|e| wit::Error::Invalid(e.to_string()))?;
         let audio = accessor.with(|mut access| audio.within(&access.get().manifest.name));
-        Ok(engine.start(&job, &to_host(audio, request)?).await?)
+        let request = to_host(audio, request)?;
+        let mut asked = asked(accessor, "transcription", || named("transcription start"));
+        asked.answer(engine.start(&job, &request)).await
     }
 
     async fn poll(accessor: &Accessor<T, Self>, name: String) -> Result<wit::State, wit::Error> {
         let (engine, job) = granted(accessor, &name)?;
-        let state = engine.poll(&job).await?;
+        let mut asked = asked(accessor, "transcription", || named("transcription poll"));
+        let state = asked.answer::<_, _, wit::Error>(engine.poll(&job)).await?;
         let _held = accessor
             .with(|mut access| access.get().memory.hold(weight(&state)))
             .ok_or(wit::Error::QuotaExceeded)?;
@@ -65,7 +69,8 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
 
     async fn forget(accessor: &Accessor<T, Self>, name: String) -> Result<(), wit::Error> {
         let (engine, job) = granted(accessor, &name)?;
-        Ok(engine.forget(&job).await?)
+        let mut asked = asked(accessor, "transcription", || named("transcription forget"));
+        asked.answer(engine.forget(&job)).await
     }
 }
 
