@@ -65,8 +65,12 @@ pub async fn first_time(tx: &Transaction, event: &Event) -> Result<bool, Problem
 
 /// The payload in its shape, or a dead letter.
 pub fn payload<T: DeserializeOwned>(event: &Event) -> Result<T, Disposition> {
-    serde_json::from_str(&event.payload)
-        .map_err(|e| Disposition::Reject(format!("the payload has another shape: {e}")))
+    // Without serde's words, which quote a value: the reason is logged.
+    serde_json::from_str(&event.payload).map_err(|e| {
+        let (line, column) = (e.line(), e.column());
+        let why = format!("the payload has another shape, at line {line}, column {column}");
+        Disposition::Reject(why)
+    })
 }
 
 /// Bytes that are away may come back; see [`Problem`].

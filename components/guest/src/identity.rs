@@ -15,6 +15,14 @@ pub const ROLE_HEADER: &str = "x-lectern-role";
 pub const REQUEST_HEADER: &str = "x-request-id";
 /// W3C trace context; the gateway sets it where the client has none.
 pub const TRACE_HEADER: &str = "traceparent";
+/// The trace's id, where a collector has it: of `00-<trace>-<span>-<flags>` the last bit.
+pub fn recorded(traceparent: &str) -> Option<&str> {
+    let mut parts = traceparent.split('-').skip(1);
+    let (trace, flags) = (parts.next()?, parts.nth(1)?);
+    let flags = u8::from_str_radix(flags, 16).ok()?;
+    (flags & 1 == 1).then_some(trace)
+}
+
 /// Whoever names no user in development mode.
 pub const ANONYMOUS: &str = "anonymous";
 
@@ -140,6 +148,13 @@ mod tests {
             tenant: "school".into(),
             user: user.map(ToOwned::to_owned),
         }
+    }
+
+    #[test]
+    fn a_trace_is_named_where_somebody_can_look_it_up() {
+        assert_eq!(recorded("00-ab-cd-01"), Some("ab"));
+        assert_eq!(recorded("00-ab-cd-00"), None);
+        assert_eq!(recorded("nothing"), None);
     }
 
     #[test]

@@ -179,10 +179,12 @@ impl From<Error> for Problem {
                 Self::unavailable("DATABASE_UNAVAILABLE", "the database cannot be reached")
             }
             Error::Db(error) => {
-                log::error(&format!(
-                    "database error {}: {}",
-                    error.sqlstate, error.message
-                ));
+                // Of a value that does not fit, PostgreSQL's words quote it.
+                let message = match error.sqlstate.starts_with("22") {
+                    true => "a value does not fit",
+                    false => &error.message,
+                };
+                log::error(&format!("database error {}: {message}", error.sqlstate));
                 Self::internal()
             }
             error => {

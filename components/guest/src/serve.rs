@@ -13,7 +13,7 @@ use wasip3::http::types as wasi;
 use wasip3::http_compat::{http_from_wasi_request, http_into_wasi_response};
 
 use crate::Problem;
-use crate::identity::{REQUEST_HEADER, TRACE_HEADER};
+use crate::identity::{REQUEST_HEADER, TRACE_HEADER, recorded};
 use crate::log::{self, Subject};
 use crate::openapi;
 
@@ -85,9 +85,12 @@ pub async fn handle(
     DefaultBodyLimit::disable().apply(&mut request);
     let id = request.headers().get(REQUEST_HEADER).cloned();
     let id = id.as_ref().and_then(|id| id.to_str().ok());
-    let mark = format!("request_id={}", id.unwrap_or_default());
     let trace = request.headers().get(TRACE_HEADER);
     let trace = trace.and_then(|trace| trace.to_str().ok());
+    let mut mark = format!("request_id={}", id.unwrap_or_default());
+    if let Some(trace_id) = trace.and_then(recorded) {
+        mark.push_str(&format!(" trace_id={trace_id}"));
+    }
     let subject = Subject::new(&mark, trace.map(ToOwned::to_owned));
     let Ok(response) = log::about(subject, router.oneshot(request)).await;
     http_into_wasi_response(rendered(response, id))
