@@ -119,6 +119,14 @@ bench-events: services
 bench-swap: components
     cargo bench --locked -p host --bench swap
 
+# Has Prometheus read the alerts, where its promtool is installed.
+check-alerts:
+    promtool check rules deploy/prometheus/lectern.rules.yml
+
+# Measures a scrape of /metrics, of five components with three revisions each.
+bench-metrics: components
+    cargo bench --locked -p host --bench metrics
+
 # Prints how good answers and quizzes are, without a model and with a scripted one.
 quality:
     cargo test --locked -p chat -p quiz --test quality -- --nocapture
