@@ -72,7 +72,8 @@ impl Admin {
     /// For that platform; `key` signs the operators' tokens.
     pub fn new(platform: Arc<Platform>, key: &[u8]) -> Self {
         let measured = platform.clone();
-        let metrics = move || async move { metrics::scrape(&measured).await };
+        let metrics =
+            move |asked: HeaderMap| async move { metrics::scrape(&measured, &asked).await };
         let (router, description) = router().with_state(platform).split_for_parts();
         let description = serde_json::to_value(description).unwrap_or_default();
         let described = move || async move { axum::Json(description) };

@@ -134,6 +134,17 @@ impl Unfit {
     }
 }
 
+/// A component's connections to its database.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Connections {
+    /// That there are.
+    pub open: u32,
+    /// Of these, in use.
+    pub used: u32,
+    /// That there may be.
+    pub most: u32,
+}
+
 /// Makes components.
 pub struct Factory {
     engine: Engine,
@@ -313,18 +324,18 @@ impl Factory {
         counts.clone()
     }
 
-    /// Of each component's connections to its database: those that are open, and those of them in use.
-    pub fn connections(&self) -> Vec<(ComponentName, u32, u32)> {
+    /// Each component's connections to its database.
+    pub fn connections(&self) -> BTreeMap<ComponentName, Connections> {
         let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: BTreeMap<_, (u32, u32)> = BTreeMap::new();
-        for ((component, _), pool) in &*pools {
+        let mut all: BTreeMap<_, Connections> = BTreeMap::new();
+        for ((component, limits), pool) in &*pools {
             let (open, used) = pool.connections();
             let counted = all.entry(component.clone()).or_default();
-            *counted = (counted.0 + open, counted.1 + used);
+            counted.open += open;
+            counted.used += used;
+            counted.most += limits.connections;
         }
-        let flat = all.into_iter();
-        flat.map(|(name, (open, used))| (name, open, used))
-            .collect()
+        all
     }
 
     /// Ends all connections to the database.

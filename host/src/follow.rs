@@ -236,12 +236,13 @@ impl Follower {
         if !promote {
             tracing::warn!(service = %name, "the canary {} is rolled back: {why}", &revision[..12.min(revision.len())]);
         }
-        if let Err(error) = self
-            .deployer
-            .end_trial(name, revision, promote, detail)
-            .await
-        {
-            tracing::error!(service = %name, %error, "the canary's trial cannot be ended");
+        let ended = self.deployer.end_trial(name, revision, promote, detail);
+        match ended.await {
+            Ok(()) if promote => {}
+            Ok(()) => self.deployer.live.rolled_back(name),
+            Err(error) => {
+                tracing::error!(service = %name, %error, "the canary's trial cannot be ended");
+            }
         }
     }
 }

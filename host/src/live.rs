@@ -2,7 +2,7 @@
 //! former revision drains.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -58,6 +58,7 @@ pub struct Live {
     /// What any revision that ran here might publish: a draining one still does.
     granted: Arc<RwLock<HashSet<(String, String)>>>,
     drains: TaskTracker,
+    draining: Mutex<Vec<Weak<Revision>>>,
     switches: Mutex<BTreeMap<ComponentName, Switches>>,
 }
 
@@ -68,6 +69,8 @@ pub struct Switches {
     pub count: u64,
     /// All together.
     pub took: Duration,
+    /// Canaries that this host found past their bounds.
+    pub rollbacks: u64,
 }
 
 /// One component on this host. Locked by who changes it.
@@ -114,6 +117,7 @@ impl Live {
             broker,
             granted: Arc::default(),
             drains: TaskTracker::new(),
+            draining: Mutex::default(),
             switches: Mutex::default(),
         }
     }
@@ -310,7 +314,16 @@ impl Live {
             });
             part.warm.truncate(revision.manifest().rollout.warm);
             self.drains.spawn(drain(revision.clone()));
+            let mut draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
+            draining.retain(|revision| revision.strong_count() > 0);
+            draining.push(Arc::downgrade(revision));
         }
+    }
+
+    /// Revisions that serve nobody new, and finish what they have in hand.
+    pub fn draining(&self) -> Vec<Arc<Revision>> {
+        let draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
+        draining.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Keeps a compiled revision that serves nobody yet.
@@ -358,6 +371,12 @@ impl Live {
                 );
             }
         }
+    }
+
+    /// A canary was past its bounds, and its trial is over.
+    pub fn rolled_back(&self, name: &ComponentName) {
+        let mut switches = self.switches.lock().unwrap_or_else(PoisonError::into_inner);
+        switches.entry(name.clone()).or_default().rollbacks += 1;
     }
 
     /// The host's end, after the gateway's: events in hand first, then whatever still drains.

@@ -3,12 +3,14 @@
 //! and only read here; nothing of it is a secret, a name of a user or a text.
 
 mod encode;
+mod process;
 mod sample;
+mod text;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -48,9 +50,18 @@ struct Answered {
 }
 
 /// What is counted for the metrics alone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Counters {
     requests: Family<Answered, Counter>,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        process::start();
+        Self {
+            requests: Family::default(),
+        }
+    }
 }
 
 impl Counters {
@@ -72,8 +83,8 @@ pub(crate) fn known(method: &Method) -> &'static str {
     found.copied().unwrap_or("other")
 }
 
-/// Reads everything, and writes it down.
-pub async fn scrape(platform: &Arc<Platform>) -> Response {
+/// Reads everything, and writes it down, in the older text format where `asked` accepts no other.
+pub async fn scrape(platform: &Arc<Platform>, asked: &HeaderMap) -> Response {
     let sampled = Sampled::take(platform).await;
     let mut registry = Registry::with_prefix("lectern");
     registry.register(
@@ -85,12 +96,18 @@ pub async fn scrape(platform: &Arc<Platform>) -> Response {
         platform: platform.clone(),
         sampled,
     }));
-    let mut text = String::new();
-    if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
+    let mut written = String::new();
+    if prometheus_client::encoding::text::encode(&mut written, &registry).is_err() {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
-    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))];
-    (kind, text).into_response()
+    let accept = asked.get(header::ACCEPT);
+    let accept = accept.and_then(|accept| accept.to_str().ok());
+    let (kind, written) = match accept.is_some_and(text::is_wanted) {
+        true => (text::CONTENT_TYPE, text::older(&written)),
+        false => (CONTENT_TYPE, written),
+    };
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(kind))];
+    (kind, written).into_response()
 }
 
 #[cfg(test)]

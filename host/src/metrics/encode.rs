@@ -1,5 +1,6 @@
 //! From the platform's own counters to metrics, by component and revision.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,9 +13,10 @@ use prometheus_client::registry::Unit;
 use runtime::Revision;
 use runtime::stats::Snapshot;
 
-use super::BUCKETS;
 use super::sample::Sampled;
+use super::{BUCKETS, process};
 use crate::assemble::Platform;
+use crate::live::Live;
 
 /// Reads the counters when it is asked.
 pub(super) struct Collector {
@@ -28,33 +30,44 @@ impl fmt::Debug for Collector {
     }
 }
 
-/// A revision in service, and what it did.
+/// A revision, and what it did.
 struct Serving {
     labels: [(&'static str, String); 2],
     revision: Arc<Revision>,
     stats: Snapshot,
 }
 
+/// Those in service, and those that drain. One that serves again while its former self still drains is one
+/// time series.
+fn serving(live: &Live) -> Vec<Serving> {
+    let table = live.table();
+    let services = table.services().iter();
+    let serving = services.flat_map(|service| service.revisions().cloned());
+    let mut known = HashSet::new();
+    let all = serving.chain(live.draining()).filter_map(|revision| {
+        let labels = [
+            ("component", revision.manifest().name.to_string()),
+            // As the command line shows it.
+            ("revision", revision.name().chars().take(12).collect()),
+        ];
+        known.insert(labels.clone()).then(|| Serving {
+            labels,
+            stats: revision.stats().snapshot(),
+            revision,
+        })
+    });
+    all.collect()
+}
+
 impl collector::Collector for Collector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let table = self.platform.live().table();
-        let revisions = table.services().iter().flat_map(|service| {
-            service.revisions().map(|revision| Serving {
-                labels: [
-                    ("component", service.name.to_string()),
-                    // As the command line shows it.
-                    ("revision", revision.name().chars().take(12).collect()),
-                ],
-                stats: revision.stats().snapshot(),
-                revision: revision.clone(),
-            })
-        });
-        let revisions: Vec<_> = revisions.collect();
+        let revisions = serving(self.platform.live());
         counted(&mut encoder, &revisions)?;
         latency(&mut encoder, &revisions)?;
         self.switches(&mut encoder)?;
         self.caches(&mut encoder)?;
         self.connections(&mut encoder)?;
+        process::encode(&mut encoder)?;
         self.aws(&mut encoder)?;
         self.sampled.encode(&mut encoder)
     }
@@ -63,7 +76,7 @@ impl collector::Collector for Collector {
 /// A name, what it is, and where it is read.
 type Count = (&'static str, &'static str, fn(&Serving) -> u64);
 
-const COUNTERS: [Count; 5] = [
+const COUNTERS: [Count; 7] = [
     (
         "errors",
         "Requests and events with a status of 500 or more, rejected, or without an answer",
@@ -73,6 +86,14 @@ const COUNTERS: [Count; 5] = [
         r.stats.refused
     }),
     ("events", "Events that were handled", |r| r.stats.events),
+    (
+        "event_retries",
+        "Events of these that are to be tried again",
+        |r| r.stats.retries,
+    ),
+    ("dead_letters", "Events of these that were given up", |r| {
+        r.stats.dead_letters
+    }),
     (
         "traps",
         "Instances that ended in a trap or at a limit",
@@ -85,7 +106,10 @@ const COUNTERS: [Count; 5] = [
     ),
 ];
 
-const GAUGES: [Count; 2] = [
+const GAUGES: [Count; 3] = [
+    ("instances", "Instances, idle ones too", |r| {
+        r.revision.instances() as u64
+    }),
     ("in_hand", "Requests, streams and events in hand", |r| {
         r.revision.running() as u64
     }),
@@ -143,7 +167,10 @@ impl Collector {
         counters(encoder, "switches", "Switches of a component", counts)?;
         let took = all().map(|(labels, switches)| (labels, switches.took.as_secs_f64()));
         let help = "What the switches took together";
-        counters(encoder, "switching_seconds", help, took)
+        counters(encoder, "switching_seconds", help, took)?;
+        let rollbacks = all().map(|(labels, switches)| (labels, switches.rollbacks));
+        let help = "Canaries that were rolled back by themselves";
+        counters(encoder, "canary_rollbacks", help, rollbacks)
     }
 
     fn caches(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -159,14 +186,21 @@ impl Collector {
 
     fn connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let pools = self.platform.deployer().factory.connections();
-        let all = pools.into_iter().flat_map(|(name, open, used)| {
-            [("used", used), ("idle", open.saturating_sub(used))].map(|(state, count)| {
+        let all = pools.iter().flat_map(|(name, pool)| {
+            let idle = pool.open.saturating_sub(pool.used);
+            [("used", pool.used), ("idle", idle)].map(|(state, count)| {
                 let component = ("component", name.to_string());
                 ([component, ("state", state.to_owned())], i64::from(count))
             })
         });
         let help = "Connections to the database";
-        gauges(encoder, "postgres_connections", help, None, all)
+        gauges(encoder, "postgres_connections", help, None, all)?;
+        let most = pools.iter().map(|(name, pool)| {
+            let component = ("component", name.to_string());
+            ([component], i64::from(pool.most))
+        });
+        let help = "Connections that there may be";
+        gauges(encoder, "postgres_connections_max", help, None, most)
     }
 
     fn aws(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -228,7 +262,7 @@ fn counters<const N: usize, V: EncodeCounterValue>(
     Ok(())
 }
 
-fn gauges<const N: usize, V: EncodeGaugeValue>(
+pub(super) fn gauges<const N: usize, V: EncodeGaugeValue>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,

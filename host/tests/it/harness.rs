@@ -205,6 +205,15 @@ impl TestHost {
         Client::new(&self.admin, token.into())
     }
 
+    /// A client, for other addresses than the gateway's.
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    pub(crate) fn platform(&self) -> &Arc<host::assemble::Platform> {
+        &self.running.platform
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }

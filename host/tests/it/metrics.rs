@@ -1,6 +1,12 @@
 //! What Prometheus is told.
 
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
 use reqwest::Method;
+use reqwest::header::ACCEPT;
 use serde_json::json;
 
 use crate::harness::TestHost;
@@ -62,5 +68,145 @@ async fn requests_events_caches_and_connections_are_counted() {
     assert_eq!(read(lag), Some(0.0));
     assert_eq!(read(r#"lectern_server_up{server="database"}"#), Some(1.0));
     assert!(metrics.ends_with("# EOF\n"));
+    host.stop().await;
+}
+
+/// The names that a text speaks of, as in an expression of Prometheus.
+fn spoken_of(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let ours = words.filter(|word| word.starts_with("lectern_"));
+    let plain = ours.map(|word| word.strip_suffix("_bucket").unwrap_or(word));
+    plain.map(ToOwned::to_owned).collect()
+}
+
+/// The names that a scrape has, whether or not there is anything to count yet.
+fn scraped(metrics: &str) -> BTreeSet<String> {
+    let told = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "));
+    let name = |told: &str| match told.split_once(' ')? {
+        (name, "counter") => Some(format!("{name}_total")),
+        (name, _) => Some(name.to_owned()),
+    };
+    told.filter_map(name).collect()
+}
+
+#[tokio::test]
+async fn every_metric_of_the_dashboard_and_of_the_alerts_is_there() {
+    let host = TestHost::start().await;
+    let there = scraped(&scrape(&host).await);
+    host.stop().await;
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    for (file, least) in [
+        ("grafana/lectern.json", 20),
+        ("prometheus/lectern.rules.yml", 12),
+    ] {
+        let text = std::fs::read_to_string(deploy.join(file)).unwrap();
+        let wanted = spoken_of(&text);
+        assert!(wanted.len() >= least, "{file} speaks of {wanted:?}");
+        let missing: Vec<_> = wanted.difference(&there).collect();
+        assert_eq!(missing, Vec::<&String>::new(), "{file}");
+    }
+    let dashboard = std::fs::read(deploy.join("grafana/lectern.json")).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_slice(&dashboard).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let has_targets = |panel: &&serde_json::Value| panel["targets"].is_array();
+    assert!(panels.iter().filter(has_targets).count() >= 15);
+}
+
+/// Has the parser of Prometheus' own client for Python read a text, and print what it found.
+fn read_in_python(format: &str, text: &str) -> String {
+    let python = crate::harness::target().join("others/venv/bin/python");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/others/metrics.py");
+    let mut reading = Command::new(python)
+        .args([script.as_os_str(), format.as_ref()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("run `just others`");
+    let mut input = reading.stdin.take().unwrap();
+    input.write_all(text.as_bytes()).unwrap();
+    drop(input);
+    let read = reading.wait_with_output().unwrap();
+    assert!(read.status.success(), "{text}");
+    String::from_utf8(read.stdout).unwrap()
+}
+
+#[tokio::test]
+#[ignore = "wants what `just others` makes"]
+async fn another_s_parser_reads_every_line() {
+    let host = TestHost::start().await;
+    let question = json!({ "message": "What is a cell?", "user_id": "alice" });
+    host.post("/chat", question).await.ok();
+    let newer = read_in_python("openmetrics", &scrape(&host).await);
+    let older = read_in_python("text", &scrape_older(&host).await);
+    let _ = write!(std::io::stderr(), "{newer}{older}");
+    assert!(newer.contains("counter lectern_http_requests lectern_http_requests_total\n"));
+    assert!(older.contains("histogram lectern_http_request_duration_seconds"));
+    host.stop().await;
+}
+
+async fn scrape_older(host: &TestHost) -> String {
+    let asked = host.http().get(format!("{}/metrics", host.admin));
+    let answer = asked
+        .header(ACCEPT, "text/plain;version=0.0.4")
+        .send()
+        .await
+        .unwrap();
+    let kind = &answer.headers()["content-type"];
+    assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
+    answer.text().await.unwrap()
+}
+
+#[tokio::test]
+async fn who_wants_the_older_format_gets_it() {
+    let host = TestHost::probe().await;
+    host.get("/probe/empty").await;
+    let older = scrape_older(&host).await;
+    assert!(
+        older.contains("# TYPE lectern_http_requests_total counter\n"),
+        "{older}"
+    );
+    assert!(!older.contains("# EOF") && !older.contains("# UNIT"));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_revision_did_is_read_while_it_drains() {
+    let host = TestHost::probe().await;
+    let table = host.platform().live().table().clone();
+    let former = table.service("probe").unwrap().stable.clone();
+    host.get("/probe/empty").await;
+    let turn = former.extra_turn();
+    let name = former.name()[..12].to_owned();
+    let folder = crate::harness::target().join("test-components");
+    let manifest = std::fs::read_to_string(folder.join("probe.toml")).unwrap();
+    let next = host::client::Upload {
+        wasm: std::fs::read(folder.join("probe.wasm")).unwrap(),
+        manifest: Some(format!("{manifest}\n[config]\nVERSION = \"2\"\n")),
+        ..host::client::Upload::default()
+    };
+    host.operator().deploy("probe", next).await.unwrap();
+    let metrics = scrape(&host).await;
+    let series = |what: &str, revision: &str| {
+        format!(r#"lectern_{what}{{component="probe",revision="{revision}"}}"#)
+    };
+    assert_eq!(
+        value(&metrics, &series("in_hand", &name)),
+        Some(1.0),
+        "{metrics}"
+    );
+    assert!(
+        value(&metrics, &series("instances", &name)) >= Some(1.0),
+        "{metrics}"
+    );
+    let table = host.platform().live().table().clone();
+    let now = table.service("probe").unwrap().stable.name()[..12].to_owned();
+    assert_eq!(
+        value(&metrics, &series("in_hand", &now)),
+        Some(0.0),
+        "{metrics}"
+    );
+    drop((turn, former));
     host.stop().await;
 }
