@@ -12,6 +12,7 @@ pub(crate) mod problem;
 mod status;
 mod tls;
 pub(crate) mod trace;
+mod websocket;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,6 +21,7 @@ use axum::extract::Request;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use axum::response::Response;
+use futures::future::BoxFuture;
 
 use self::auth::Authenticator;
 pub use self::auth::IdentityError;
@@ -29,6 +31,7 @@ pub use self::listen::{Answer, Door, serve, serve_at};
 use self::problem::Problem;
 pub use self::tls::TlsError;
 use self::trace::Arrived;
+use self::websocket::Sockets;
 use crate::assemble::Platform;
 use crate::config::edge::Edge;
 use crate::config::identity::Identity;
@@ -44,6 +47,7 @@ pub struct Gateway {
     platform: Arc<Platform>,
     authenticator: Authenticator,
     front: Front,
+    sockets: Sockets,
 }
 
 impl Gateway {
@@ -53,6 +57,7 @@ impl Gateway {
             platform,
             authenticator: Authenticator::new(identity)?,
             front: Front::new(&Edge::default(), identity.is_development()),
+            sockets: Sockets::default(),
         })
     }
 
@@ -105,6 +110,11 @@ impl Gateway {
         arrived.answered(&self.platform.live().table(), &service, response)
     }
 
+    /// The same for a request of the gateway's own making.
+    fn answer_boxed(self: Arc<Self>, request: Request) -> BoxFuture<'static, Response> {
+        Box::pin(async move { self.answer_as(None, request).await })
+    }
+
     async fn route(
         self: &Arc<Self>,
         only: Option<&str>,
@@ -123,6 +133,7 @@ impl Gateway {
             "/health" | "/health/ready" => return (host, Ok(status::ready(&self.platform).await)),
             "/health/live" => return (host, Ok(status::live())),
             "/capabilities" => return (host, Ok(status::capabilities(&self.platform))),
+            websocket::PATH => return (host, websocket::open(self, request).await),
             _ => {}
         }
         let table = self.platform.live().table();
@@ -277,6 +288,10 @@ impl Line {
 impl Answer for Gateway {
     async fn answer(self: &Arc<Self>, request: Request) -> Response {
         self.answer_as(None, request).await
+    }
+
+    async fn leave(&self) {
+        self.sockets.leave().await;
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
 use axum::extract::Path;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::StreamExt;
@@ -96,7 +97,7 @@ async fn pause(Path(ms): Path<u64>) -> &'static str {
 }
 
 /// An event every tenth of a second, so many of them, then the version of who sent them.
-async fn stream(Path(tenths): Path<u64>) -> Body {
+async fn stream(Path(tenths): Path<u64>) -> impl IntoResponse {
     let events = futures::stream::iter(0..=tenths).then(move |number| async move {
         if number < tenths {
             guest::wasip3::clocks::monotonic_clock::wait_for(100_000_000).await;
@@ -105,7 +106,8 @@ async fn stream(Path(tenths): Path<u64>) -> Body {
         let version = std::env::var("VERSION").unwrap_or_default();
         Ok(format!("data: end {version}\n\n"))
     });
-    Body::from_stream(events)
+    let kind = [(header::CONTENT_TYPE, "text/event-stream")];
+    (kind, Body::from_stream(events))
 }
 
 async fn select() -> Result<String, Problem> {

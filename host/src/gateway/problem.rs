@@ -25,6 +25,8 @@ pub(crate) enum Problem {
     ForeignOrigin,
     /// A body that would have to be unpacked.
     EncodedBody,
+    /// The path speaks WebSocket alone.
+    NotAWebSocket,
     Dispatch(DispatchError),
 }
 
@@ -123,6 +125,11 @@ impl Problem {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "UNSUPPORTED_CONTENT_ENCODING",
                 "a body comes as it is, without a content-encoding",
+            ),
+            Self::NotAWebSocket => (
+                StatusCode::UPGRADE_REQUIRED,
+                "UPGRADE_REQUIRED",
+                "this path speaks WebSocket, version 13, over HTTP/1.1",
             ),
             Self::Draining => (
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -48,3 +48,4 @@ mod speech;
 mod swap;
 mod traces;
 mod transcription;
+mod websocket;

@@ -1,0 +1,126 @@
+//! One subscription: a request through the gateway, and its events as they come.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header;
+use axum::response::Response;
+use bytes::Bytes;
+use eventsource_stream::Eventsource;
+use futures::{Stream, StreamExt};
+use http_body_util::{BodyExt, Limited};
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::super::Gateway;
+use super::message;
+
+/// Bytes of an answer that is no stream.
+const MAX_ANSWER: usize = 64 << 10;
+/// Bytes of one event: nothing of it is passed on before its end.
+const MAX_EVENT: usize = 1 << 20;
+
+/// Something to pass on.
+pub(super) struct Said {
+    pub(super) id: String,
+    /// Which subscription of that id.
+    pub(super) number: u64,
+    pub(super) message: Message,
+    pub(super) is_last: bool,
+}
+
+/// A subscription.
+pub(super) struct Feed {
+    pub(super) id: String,
+    pub(super) number: u64,
+    pub(super) say: mpsc::Sender<Said>,
+}
+
+impl Feed {
+    /// Dropped, it ends the request, and what stands behind it.
+    pub(super) async fn run(self, gateway: Arc<Gateway>, request: Request) {
+        let response = gateway.answer_boxed(request).await;
+        let last = self.forward(response).await;
+        self.say(last, true).await;
+    }
+
+    /// Passes on what is a stream; answers the last word.
+    async fn forward(&self, response: Response) -> Message {
+        let status = response.status().as_u16();
+        if !is_stream(&response) {
+            let body = Limited::new(response.into_body(), MAX_ANSWER);
+            return match body.collect().await {
+                Ok(body) => message::answered(&self.id, status, &body.to_bytes()),
+                Err(_) => message::over(&self.id, status, Some("ANSWER_TOO_LARGE")),
+            };
+        }
+        let mut events = std::pin::pin!(bounded(response.into_body()).eventsource());
+        while let Some(event) = events.next().await {
+            let Ok(event) = event else {
+                return message::over(&self.id, status, Some("STREAM_BROKEN"));
+            };
+            let event = message::event(&self.id, &event.event, &event.data);
+            // Waits for the client, and the component with it.
+            if !self.say(event, false).await {
+                break;
+            }
+        }
+        message::over(&self.id, status, None)
+    }
+
+    /// Whether there is still somebody to say it to.
+    async fn say(&self, message: Message, is_last: bool) -> bool {
+        let said = Said {
+            id: self.id.clone(),
+            number: self.number,
+            message,
+            is_last,
+        };
+        self.say.send(said).await.is_ok()
+    }
+}
+
+fn is_stream(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok());
+    response.status().is_success() && kind.is_some_and(|kind| kind.starts_with("text/event-stream"))
+}
+
+/// The body, ended where an event does not end: a component could else fill the host's memory.
+fn bounded(body: Body) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
+    let mut since_end = 0;
+    body.into_data_stream().map(move |chunk| {
+        let chunk = chunk.map_err(std::io::Error::other)?;
+        // Where an empty line ends an event; one that is cut in two counts for the next.
+        let end = chunk.windows(2).rposition(|two| two == b"\n\n");
+        since_end = match end {
+            Some(end) => chunk.len() - end,
+            None => since_end + chunk.len(),
+        };
+        match since_end <= MAX_EVENT {
+            true => Ok(chunk),
+            false => Err(std::io::Error::other("an event does not end")),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn is_passed(chunks: Vec<Vec<u8>>) -> bool {
+        let chunks = chunks.into_iter().map(Ok::<_, std::io::Error>);
+        let body = Body::from_stream(futures::stream::iter(chunks));
+        bounded(body)
+            .all(|chunk| async move { chunk.is_ok() })
+            .await
+    }
+
+    #[tokio::test]
+    async fn an_event_that_does_not_end_is_cut_off() {
+        let event = [b"data: ", vec![b'x'; 100 << 10].as_slice(), b"\n\n"].concat();
+        assert!(is_passed(vec![event; 50]).await);
+        assert!(!is_passed(vec![vec![b'x'; 100 << 10]; 50]).await);
+    }
+}
