@@ -94,6 +94,8 @@ fn scraped(metrics: &str) -> BTreeSet<String> {
 #[tokio::test]
 async fn every_metric_of_the_dashboard_and_of_the_alerts_is_there() {
     let host = TestHost::start().await;
+    // What only requests are counted by.
+    host.get("/chat/sessions?user_id=alice").await.ok();
     let there = scraped(&scrape(&host).await);
     host.stop().await;
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
