@@ -10,10 +10,10 @@ use capability::events::{
     Broker, Delivery, Error, Event, Failure, Lag, Outcome, Refused, Settle, Subscription,
 };
 use sqlx::postgres::PgListener;
-use sqlx::{Connection, PgConnection, PgPool, Row};
-use time::OffsetDateTime;
-use tokio::sync::{Mutex, mpsc, watch};
+use sqlx::{PgPool, Row};
+use tokio::sync::{mpsc, watch};
 
+use crate::lease::{Lease, Session};
 use crate::outbox::{event, failed};
 
 /// How often to look although nobody called.
@@ -21,9 +21,6 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// More events that wait are not told apart: counting takes time.
 const COUNTED: i64 = 100_000;
-
-/// A session that does not answer within is given up.
-const PING: Duration = Duration::from_secs(5);
 
 /// Only the first of each key may go, and only when no living connection holds it.
 const CLAIM: &str = "
@@ -46,16 +43,9 @@ returning i.event_id::text, i.topic, i.key, i.payload::text, i.occurred_at, i.tr
 /// A host that dies is not the event's fault; one that dies of it again and again is.
 const CRASHES_TO_AN_ATTEMPT: i32 = 20;
 
-/// The database connection that leases are bound to.
-struct Lease {
-    connection: PgConnection,
-    pid: i32,
-    since: OffsetDateTime,
-}
-
 struct Shared {
     pool: PgPool,
-    lease: Mutex<Option<Lease>>,
+    lease: Lease,
     /// Ticks whenever something may have become due.
     due: watch::Sender<u64>,
 }
@@ -71,8 +61,8 @@ impl InboxBroker {
     pub fn new(pool: PgPool) -> Self {
         let (due, _) = watch::channel(0);
         let shared = Arc::new(Shared {
+            lease: Lease::new(pool.clone()),
             pool,
-            lease: Mutex::new(None),
             due,
         });
         let listening = tokio::spawn(listen(shared.clone()));
@@ -126,37 +116,12 @@ impl Shared {
         self.due.send_modify(|ticks| *ticks = ticks.wrapping_add(1));
     }
 
-    /// The leasing backend, connected anew where the connection broke.
-    async fn holder(&self) -> Result<(i32, OffsetDateTime), sqlx::Error> {
-        let mut lease = self.lease.lock().await;
-        if let Some(held) = lease.as_mut() {
-            let answer = tokio::time::timeout(PING, held.connection.ping()).await;
-            if matches!(answer, Ok(Ok(()))) {
-                return Ok((held.pid, held.since));
-            }
-            *lease = None;
-        }
-        let mut connection = self.pool.acquire().await?.detach();
-        let row = sqlx::query(
-            "select pid, backend_start from pg_stat_activity where pid = pg_backend_pid()",
-        )
-        .fetch_one(&mut connection)
-        .await?;
-        let (pid, since) = (row.get("pid"), row.get("backend_start"));
-        *lease = Some(Lease {
-            connection,
-            pid,
-            since,
-        });
-        Ok((pid, since))
-    }
-
     async fn claim(self: &Arc<Self>, group: &str) -> Result<Option<Delivery>, Error> {
-        let (pid, since) = self.holder().await.map_err(failed)?;
+        let holder = self.lease.session().await.map_err(failed)?;
         let row = sqlx::query(CLAIM)
             .bind(group)
-            .bind(pid)
-            .bind(since)
+            .bind(holder.pid)
+            .bind(holder.since)
             .fetch_optional(&self.pool)
             .await
             .map_err(failed)?;
@@ -167,7 +132,7 @@ impl Shared {
             shared: self.clone(),
             group: group.to_owned(),
             id: event.id.clone(),
-            holder: (pid, since),
+            holder,
             settled: false,
         };
         let count = |column| row.get::<i32, _>(column);
@@ -315,7 +280,7 @@ struct Held {
     group: String,
     id: String,
     /// The lease that it is held by; another host may have taken over since.
-    holder: (i32, OffsetDateTime),
+    holder: Session,
     settled: bool,
 }
 
@@ -348,8 +313,8 @@ impl Held {
                 .bind(failure.map(Failure::as_str))
                 .bind(error)
                 .bind(after.as_secs_f64())
-                .bind(self.holder.0)
-                .bind(self.holder.1)
+                .bind(self.holder.pid)
+                .bind(self.holder.since)
                 .execute(&self.shared.pool)
                 .await?;
             }
@@ -393,7 +358,7 @@ impl Drop for Held {
             return;
         }
         let (shared, group, id) = (self.shared.clone(), self.group.clone(), self.id.clone());
-        let (pid, since) = self.holder;
+        let Session { pid, since } = self.holder;
         runtime.spawn(async move {
             // Where this fails, the connection is gone, and the lease with it.
             let _ = sqlx::query(

@@ -9,6 +9,7 @@ pub mod inbox;
 pub mod jobs;
 pub mod kafka;
 mod mark;
+mod lease;
 pub mod openai;
 pub mod openai_transcription;
 pub mod outbound;
