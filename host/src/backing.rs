@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backend::aws::Aws;
 use backend::aws::calls::Calls;
@@ -18,6 +19,7 @@ use backend::polly::Polly;
 use backend::postgres::provision;
 use backend::redis::{RedisCache, Unusable};
 use backend::s3::{CheckError, S3Blobs};
+use backend::scratch;
 use backend::tesseract::Tesseract;
 use backend::textract::Textract;
 use backend::transcribe::Transcribe;
@@ -92,6 +94,10 @@ pub async fn connect(
         dependencies.push(storage(s3.clone()));
     }
     let blobs = blobs(config, &s3).await?;
+    let left = scratch::sweep();
+    if left > 0 {
+        tracing::info!(left, "files that a killed host has left are removed");
+    }
     let shared = Shared {
         cache: cache(backends, &mut dependencies)?,
         llm: match &backends.llm {
@@ -99,7 +105,7 @@ pub async fn connect(
             None => Arc::new(NoLlm),
         },
         speech: speech(backends, &aws)?,
-        transcription: transcription(backends, &aws, &s3, &blobs)?,
+        transcription: transcription(backends, &aws, &s3, &blobs, databases)?,
         ocr: ocr(backends, &aws, &s3, &blobs).await,
         outbound: Arc::new(HttpClient::new(config.outbound_private)),
         secrets: config.secrets.clone(),
@@ -284,21 +290,23 @@ fn transcription(
     aws: &Aws,
     s3: &Arc<S3Blobs>,
     blobs: &Arc<dyn Blobs>,
+    databases: &Databases,
 ) -> Result<Arc<dyn Transcription>, StartError> {
     use backends::Transcription as Choice;
+    let jobs = || databases.shared().pool.clone();
     let unfit = |why: String| StartError::Backend("transcription", why);
     Ok(match &backends.transcription.what {
-        Choice::Transcribe => {
-            let transcribe = Transcribe::new(aws, s3.clone());
-            Arc::new(transcribe.map_err(|e| unfit(e.to_string()))?)
+        Choice::Transcribe(languages) => {
+            let transcribe = Transcribe::new(aws, s3.clone()).map_err(|e| unfit(e.to_string()))?;
+            Arc::new(transcribe.with_languages(languages.clone()))
         }
         Choice::OpenAi(config) => {
             let server = OpenAiTranscription::new(config.clone(), blobs.clone());
-            Arc::new(server.map_err(|e| unfit(e.to_string()))?)
+            Arc::new(server.map_err(|e| unfit(e.to_string()))?.shared(jobs()))
         }
         Choice::Command(config) => {
             let command = EngineCommand::new(config.clone(), blobs.clone());
-            Arc::new(command.map_err(|e| unfit(e.to_string()))?)
+            Arc::new(command.map_err(|e| unfit(e.to_string()))?.shared(jobs()))
         }
         Choice::None => Arc::new(NoTranscription),
     })
@@ -457,11 +465,23 @@ fn speech_choice(backends: &Backends) -> String {
 fn transcription_choice(backends: &Backends) -> String {
     use backends::Transcription as Choice;
     match &backends.transcription.what {
-        Choice::Transcribe => format!("Amazon Transcribe in {}", backends.aws.region),
-        Choice::OpenAi(config) => format!("{} at a server of OpenAI's kind", config.model),
-        Choice::Command(_) => "a program on this machine".into(),
+        Choice::Transcribe(_) => format!("Amazon Transcribe in {}", backends.aws.region),
+        Choice::OpenAi(config) => format!(
+            "{} at a server of OpenAI's kind, {}",
+            config.model,
+            taken(config.room, config.timeout)
+        ),
+        Choice::Command(config) => format!(
+            "a program on this machine, {}",
+            taken(config.room, config.timeout)
+        ),
         Choice::None => "none: audio is stored, and not transcribed".into(),
     }
+}
+
+fn taken(room: Room, timeout: Duration) -> String {
+    let seconds = timeout.as_secs();
+    format!("{} at once, {seconds} s for each", room.places)
 }
 
 fn ocr_choice(backends: &Backends) -> String {

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use backend::isolation;
 use backend::postgres::cluster;
 use backend::postgres::provision;
 
 use crate::backing::{self, choices};
 use crate::bundle;
 use crate::config::Config;
-use crate::config::backends::Transcription;
+use crate::config::backends::{Ocr, Transcription};
 
 /// How long a server is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -40,6 +41,7 @@ pub async fn examine(config: &Config) -> Report {
     database(config, &mut report).await;
     servers(config, &mut report).await;
     listener(config, &mut report).await;
+    isolation(config, &mut report).await;
     match bundle::load_all(&config.components) {
         Ok(bundles) => {
             let names: Vec<_> = bundles
@@ -102,10 +104,30 @@ async fn listener(config: &Config, report: &mut Report) {
             "hint",
             "recordings are stored and not transcribed. Set LECTERN_STT_COMMAND to a program that prints what it \
              hears, as in `whisper-cli -m ggml-base.en.bin -np -nt -l {language} -f {input}` or \
-             `pocketsphinx single {input}`; or LECTERN_STT_URL to a server of OpenAI's kind, as in \
+             `pocketsphinx_continuous -infile {input} -logfn /dev/null`; or LECTERN_STT_URL to a server of OpenAI's kind, as in \
              http://localhost:8000/v1; or AWS credentials and S3_BUCKET_STT for Amazon Transcribe",
         ),
-        Transcription::OpenAi(_) | Transcription::Transcribe => {}
+        Transcription::OpenAi(_) | Transcription::Transcribe(_) => {}
+    }
+}
+
+/// What programs that are shown what strangers sent can do here.
+async fn isolation(config: &Config, report: &mut Report) {
+    let backends = &config.backends;
+    let listens = !matches!(
+        backends.transcription.what,
+        Transcription::Transcribe(_) | Transcription::None
+    );
+    if !listens && backends.ocr.what != Ocr::Local {
+        return;
+    }
+    let lacks = isolation::lacks().await;
+    for lack in &lacks {
+        report.line("hint", lack);
+    }
+    if lacks.is_empty() {
+        let all = "engines on this machine run without network, in bounded memory, and no longer than the host";
+        report.line("ok", all);
     }
 }
 

@@ -11,6 +11,7 @@ mod removal;
 mod scan;
 mod store;
 mod submit;
+mod upload;
 mod watch;
 
 use guest::schedule::Tick;

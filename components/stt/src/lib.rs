@@ -2,7 +2,7 @@
 //!
 //! The domain is plain Rust, tested natively; [`component`] binds it to the sandbox.
 
-pub mod filename;
+pub mod failure;
 pub mod limits;
 pub mod probe;
 pub mod request;

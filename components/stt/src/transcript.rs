@@ -51,6 +51,8 @@ pub enum Warning {
     Truncated,
     /// There is no sound in it: no engine was asked.
     Silence,
+    /// The engine heard nobody speak.
+    NoSpeech,
     /// Speakers were asked for, and the engine does not tell them apart.
     NoSpeakers,
     /// The engine has no times, so there are no subtitles.
@@ -65,6 +67,7 @@ impl Warning {
         match self {
             Self::Truncated => "AUDIO_TRUNCATED",
             Self::Silence => "SILENCE",
+            Self::NoSpeech => "NO_SPEECH",
             Self::NoSpeakers => "SPEAKERS_NOT_TOLD_APART",
             Self::NoTimes => "NO_WORD_TIMES",
             Self::Cut => "TRANSCRIPT_CUT",
@@ -94,7 +97,11 @@ impl Transcript {
         // Of nothing there is nothing to be sure of.
         let sure = self.confidence.filter(|_| !self.text.is_empty());
         self.confidence = sure.filter(|sure| (0.0..=1.0).contains(sure));
-        if !self.text.is_empty() {
+        if self.text.is_empty() {
+            if !self.engine.is_empty() {
+                warnings.push(Warning::NoSpeech);
+            }
+        } else {
             if self.words.is_empty() {
                 warnings.push(Warning::NoTimes);
             }
@@ -215,6 +222,11 @@ pub(crate) mod tests {
         };
         let (settled, warnings) = silent.settled(true);
         assert_eq!((settled.text.as_str(), settled.confidence), ("", None));
-        assert_eq!(warnings, []);
+        assert_eq!(warnings, [], "no engine was asked");
+        let unheard = Transcript {
+            engine: "whisper-1".into(),
+            ..Transcript::default()
+        };
+        assert_eq!(unheard.settled(false).1, [Warning::NoSpeech]);
     }
 }

@@ -1,8 +1,9 @@
 //! Which real backend each capability has: chosen by the contract's variables, the local one where
 //! they are unset.
 
+mod transcription;
+
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use backend::s3::Buckets;
 use backend::{aws, engine_command, kafka, openai, openai_transcription, postgres, redis};
@@ -15,8 +16,6 @@ use super::environment::Environment;
 /// Spoken of in the contract as the default model.
 const DEFAULT_MODEL: &str = "amazon/nova-2-lite-v1:free";
 const OPENROUTER: &str = "https://openrouter.ai/api/v1";
-/// As OpenAI names it; other servers take it as an alias, most often.
-const DEFAULT_STT_MODEL: &str = "whisper-1";
 /// The contract's default, which names a region and nobody's account.
 const DEFAULT_REGION: &str = "us-east-1";
 /// The contract names these services' buckets by variables of their own.
@@ -85,8 +84,8 @@ pub enum Speech {
 /// Who listens.
 #[derive(Clone, Debug)]
 pub enum Transcription {
-    /// Amazon's, which reads from S3.
-    Transcribe,
+    /// Amazon's, which reads from S3, and finds a language among these, or among all.
+    Transcribe(Vec<String>),
     /// A server of OpenAI's kind.
     OpenAi(openai_transcription::Config),
     /// A program on this machine.
@@ -145,7 +144,7 @@ impl Backends {
             // The SDK reads the endpoints itself, each service its own.
             aws: aws::Config::new(region.as_deref().unwrap_or(DEFAULT_REGION)),
             speech: speech(environment)?,
-            transcription: transcription(environment, &buckets)?,
+            transcription: transcription::chosen(environment, &buckets)?,
             ocr: ocr(environment, &buckets)?,
             buckets,
             has_s3_endpoint: environment.has("AWS_ENDPOINT_URL")
@@ -350,72 +349,6 @@ fn speech(environment: &Environment) -> Result<Chosen<Speech>, ConfigError> {
     Ok(Chosen { what, reason })
 }
 
-fn transcription(
-    environment: &Environment,
-    buckets: &Buckets,
-) -> Result<Chosen<Transcription>, ConfigError> {
-    const NAME: &str = "LECTERN_TRANSCRIPTION";
-    let missing = |variable: &str, word| ConfigError::Missing(variable.into(), wanted(NAME, word));
-    let command = || {
-        environment
-            .get("LECTERN_STT_COMMAND")
-            .map(engine_command::Config::new)
-    };
-    let server = || transcription_server(environment);
-    // It reads what that service has stored.
-    let has_bucket = has_bucket(buckets, "stt");
-    let (what, reason) = match environment.get(NAME).as_deref() {
-        Some("transcribe") if has_bucket => (Transcription::Transcribe, wanted(NAME, "transcribe")),
-        Some("transcribe") => return Err(missing("S3_BUCKET_NAME", "transcribe")),
-        Some("openai") => {
-            let server = server().ok_or_else(|| missing("LECTERN_STT_URL", "openai"))?;
-            (Transcription::OpenAi(server), wanted(NAME, "openai"))
-        }
-        Some("command") => {
-            let command = command().ok_or_else(|| missing("LECTERN_STT_COMMAND", "command"))?;
-            (Transcription::Command(command), wanted(NAME, "command"))
-        }
-        Some("none") => (Transcription::None, wanted(NAME, "none")),
-        Some(word) => {
-            let words = "`transcribe`, `openai`, `command` or `none`";
-            return Err(unknown(NAME, word, words));
-        }
-        None => match (command(), server(), credentials(environment)) {
-            (Some(command), ..) => {
-                let reason = "LECTERN_STT_COMMAND is set".to_owned();
-                (Transcription::Command(command), reason)
-            }
-            (_, Some(server), _) => (
-                Transcription::OpenAi(server),
-                "LECTERN_STT_URL is set".to_owned(),
-            ),
-            (.., Some(variable)) if has_bucket => (
-                Transcription::Transcribe,
-                format!("{variable} and a bucket are set"),
-            ),
-            _ => {
-                let reason = "neither LECTERN_STT_COMMAND, LECTERN_STT_URL nor AWS credentials with a bucket are set";
-                (Transcription::None, reason.to_owned())
-            }
-        },
-    };
-    Ok(Chosen { what, reason })
-}
-
-fn transcription_server(environment: &Environment) -> Option<openai_transcription::Config> {
-    let model = environment.get("LECTERN_STT_MODEL");
-    Some(openai_transcription::Config {
-        base_url: environment.get("LECTERN_STT_URL")?,
-        key: environment.get("LECTERN_STT_KEY").map(Into::into),
-        model: model.unwrap_or_else(|| DEFAULT_STT_MODEL.into()),
-        room: backend::jobs::Room {
-            places: 4,
-            queue: 100,
-        },
-        timeout: Duration::from_secs(600),
-    })
-}
-
 fn ocr(environment: &Environment, buckets: &Buckets) -> Result<Chosen<Ocr>, ConfigError> {
     const NAME: &str = "LECTERN_OCR";
     // It reads what that service has stored.
@@ -530,7 +463,7 @@ mod tests {
         );
         assert!(matches!(
             cloud.transcription.what,
-            Transcription::Transcribe
+            Transcription::Transcribe(_)
         ));
         let mixed = [
             key,

@@ -77,6 +77,7 @@ async fn transcribe(Path((job, key)): Path<(String, String)>) -> String {
         language_code: Some("en-US".into()),
         speakers: None,
         vocabulary: vec![],
+        duration_ms: None,
     };
     shown(transcription::start(job, request).await, |()| {
         "started".into()
@@ -87,7 +88,7 @@ async fn transcript(Path(job): Path<String>) -> String {
     shown(transcription::poll(job).await, |state| match state {
         transcription::State::Running => "running".into(),
         transcription::State::Done(transcript) => format!("done: {}", transcript.text),
-        transcription::State::Failed(reason) => format!("failed: {reason}"),
+        transcription::State::Failed(failure) => format!("failed: {}", failure.reason),
     })
 }
 

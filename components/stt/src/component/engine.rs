@@ -4,6 +4,7 @@ use guest::bindings::capabilities::lectern::platform::transcription as wit;
 pub(super) use wit::Error;
 
 use super::job::Job;
+use crate::failure::Cause;
 use crate::probe::Container;
 use crate::transcript::{Transcript, Word, confidence};
 
@@ -11,7 +12,8 @@ use crate::transcript::{Transcript, Word, confidence};
 pub(super) enum State {
     Running,
     Done(Transcript),
-    Failed(String),
+    /// With the engine's words.
+    Failed(Cause, String),
 }
 
 pub(super) async fn start(job: &Job, container: Container) -> Result<(), Error> {
@@ -21,6 +23,7 @@ pub(super) async fn start(job: &Job, container: Container) -> Result<(), Error> 
         language_code: job.wanted.language().map(ToOwned::to_owned),
         speakers: job.wanted.speakers,
         vocabulary: job.wanted.vocabulary.clone(),
+        duration_ms: job.duration.map(|seconds| (seconds * 1_000.0) as u64),
     };
     wit::start(job.id.clone(), request).await
 }
@@ -29,13 +32,25 @@ pub(super) async fn poll(id: &str) -> Result<State, Error> {
     Ok(match wit::poll(id.to_owned()).await? {
         wit::State::Running => State::Running,
         wit::State::Done(transcript) => State::Done(heard(transcript)),
-        wit::State::Failed(why) => State::Failed(why),
+        wit::State::Failed(failure) => State::Failed(cause(failure.cause), failure.reason),
     })
 }
 
 /// Also fine when there is none.
 pub(super) async fn forget(id: &str) -> Result<(), Error> {
     wit::forget(id.to_owned()).await
+}
+
+fn cause(told: wit::Cause) -> Cause {
+    match told {
+        wit::Cause::Corrupt => Cause::Corrupt,
+        wit::Cause::Format => Cause::Format,
+        wit::Cause::Refused => Cause::Refused,
+        wit::Cause::AccessDenied => Cause::AccessDenied,
+        wit::Cause::Answer => Cause::Answer,
+        wit::Cause::Timeout => Cause::Timeout,
+        wit::Cause::Engine => Cause::Engine,
+    }
 }
 
 fn format(container: Container) -> wit::MediaFormat {

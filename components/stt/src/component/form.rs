@@ -6,11 +6,10 @@ use axum::extract::Multipart;
 use axum::extract::multipart::{Field, MultipartError};
 use futures::stream;
 use guest::uuid::Uuid;
-use guest::{Problem, blobs, idempotency};
+use guest::{Problem, blobs, filename, idempotency};
 use sha2::{Digest, Sha256};
 
-use super::scan;
-use crate::filename;
+use super::{scan, upload};
 use crate::limits::MAX_FILE;
 use crate::probe::{Probe, Recording};
 use crate::request::{self, MAX_VOCABULARY, Wanted};
@@ -110,9 +109,10 @@ impl Form {
                 "the form has more than {most} fields `file`"
             )));
         }
-        let name = filename::clean(field.file_name().unwrap_or_default());
+        let name = filename::clean(field.file_name().unwrap_or_default(), "audio");
         let staged = format!("staged/{}", Uuid::new_v4());
         self.staged.push(staged.clone());
+        upload::expect(&staged).await?;
         let mut intake = Intake {
             field: &mut field,
             probe: Probe::new(),

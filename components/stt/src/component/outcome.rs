@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use super::engine::{self, Error};
 use super::job::Job;
 use super::store;
+use crate::failure::Cause;
 use crate::probe::Recording;
-use crate::transcript::Transcript;
+use crate::transcript::{Transcript, Warning};
 
 /// Characters of what an engine says about itself.
 const MAX_MESSAGE: usize = 300;
@@ -15,7 +16,8 @@ const MAX_MESSAGE: usize = 300;
 /// Why there is no transcript.
 pub(super) struct Failure {
     pub(super) code: &'static str,
-    pub(super) message: String,
+    /// In the words of what failed; what to do about it goes with the code.
+    message: String,
 }
 
 impl Failure {
@@ -25,6 +27,13 @@ impl Failure {
             code,
             message: message.collect(),
         }
+    }
+
+    /// As the engine told it.
+    pub(super) fn of_engine(job: &Job, cause: Cause, why: &str) -> Self {
+        let truncated = Warning::Truncated.code();
+        let is_truncated = job.warnings.iter().any(|warning| warning == truncated);
+        Self::new(cause.code(is_truncated), why)
     }
 
     pub(super) fn overdue() -> Self {
@@ -47,9 +56,11 @@ impl Failure {
             ),
             Error::NoAudio => Self::new("AUDIO_NOT_FOUND", "there is no such recording"),
             Error::Invalid(why) => Self::new("ENGINE_REFUSED", why),
-            Error::NotFound | Error::Timeout | Error::Unavailable | Error::QuotaExceeded => {
-                return None;
-            }
+            Error::NotFound
+            | Error::NotYet
+            | Error::Timeout
+            | Error::Unavailable
+            | Error::QuotaExceeded => return None,
         })
     }
 }

@@ -4,7 +4,7 @@
 use futures::{StreamExt, stream};
 use guest::events::{Disposition, Event, payload};
 use guest::identity::User;
-use guest::{Problem, log, params, postgres};
+use guest::{Problem, filename, log, params, postgres};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -12,9 +12,9 @@ use super::engine::{self, Error, State};
 use super::job::{self, COLUMNS, Job};
 use super::outcome::{self, Failure};
 use super::{scan, store};
+use crate::limits;
 use crate::request::{self, Wanted};
 use crate::transcript::{Transcript, Warning};
-use crate::{filename, limits};
 
 /// How long an engine is waited for where the event is, in nanoseconds: a short recording is done by then.
 const PAUSES: [u64; 6] = [
@@ -103,7 +103,7 @@ async fn adopt(id: &str, requested: Requested) -> Result<(), Disposition> {
         id: requested.user_id,
     };
     let last = requested.s3_key.rsplit('/').next().unwrap_or_default();
-    let name = filename::clean(requested.filename.as_deref().unwrap_or(last));
+    let name = filename::clean(requested.filename.as_deref().unwrap_or(last), "audio");
     let adopted = postgres::execute(
         "insert into transcription_jobs (job_id, tenant, user_id, filename, s3_key, language_code, speakers, vocabulary) \
          select $1::text, $2::text, $3::text, $4::text, $5::text, $6::text, $7::integer, $8::jsonb where not exists (select from transcription_jobs \
@@ -202,7 +202,7 @@ async fn examined(mut job: Job) -> Result<Option<Job>, Problem> {
             Ok(recording) => recording,
             Err(unfit) => {
                 let (code, message) = unfit.told();
-                outcome::fail(&job, &Failure { code, message }).await?;
+                outcome::fail(&job, &Failure::new(code, &message)).await?;
                 return Ok(None);
             }
         };
@@ -242,7 +242,7 @@ async fn look(job: &Job, is_overdue: bool) -> Result<Look, Problem> {
             outcome::complete(job, transcript).await?;
             return Ok(Look::Ended);
         }
-        Ok(State::Failed(why)) => Failure::new("TRANSCRIPTION_FAILED", &why),
+        Ok(State::Failed(cause, why)) => Failure::of_engine(job, cause, &why),
         Ok(State::Running) => Failure::overdue(),
         Err(error) => match Failure::of(&error) {
             Some(failure) => failure,

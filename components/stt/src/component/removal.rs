@@ -56,8 +56,13 @@ pub(super) async fn retain() -> Result<(), Problem> {
             break;
         }
     }
+    super::upload::sweep().await?;
+    // After 1, 2, 4 ... 60 minutes: an engine may be at work on a job for hours.
     let left = postgres::fetch(
-        "select job_id, s3_key, aws_job_name from leftovers order by since limit $1",
+        "update leftovers set tries = tries + 1, \
+         due_at = now() + least(60, power(2, least(tries, 6))) * interval '1 minute' \
+         where job_id in (select job_id from leftovers where due_at <= now() order by due_at limit $1) \
+         returning job_id, s3_key, aws_job_name",
         params![BATCH],
     );
     for left in left.await?.into_iter().map(leftover) {
@@ -119,9 +124,6 @@ async fn clear(left: &Leftover) {
 }
 
 async fn cleared(left: &Leftover) -> Result<(), String> {
-    if left.is_at_engine {
-        engine::forget(&left.id).await.map_err(|e| e.to_string())?;
-    }
     let told = |problem: Problem| problem.message().to_owned();
     // Another job may be of the same audio.
     let used = postgres::fetch_optional(
@@ -130,6 +132,10 @@ async fn cleared(left: &Leftover) -> Result<(), String> {
     );
     if used.await.map_err(told)?.is_none() {
         blobs::delete(&left.s3_key).await.map_err(told)?;
+    }
+    // Last: what an engine is at work on it may not let go of for hours.
+    if left.is_at_engine {
+        engine::forget(&left.id).await.map_err(|e| e.to_string())?;
     }
     postgres::execute("delete from leftovers where job_id = $1", params![&left.id])
         .await

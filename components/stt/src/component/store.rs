@@ -7,8 +7,8 @@ use guest::{Problem, events, params};
 use serde_json::{Value, json};
 
 use super::submit::New;
-use crate::limits;
 use crate::transcript::Warning;
+use crate::{failure, limits};
 
 fn missing() -> Problem {
     Problem::not_found("TRANSCRIPTION_NOT_FOUND", "there is no such transcription")
@@ -128,7 +128,8 @@ pub(super) async fn job(id: &str, owner: &Owner) -> Result<Shown, Problem> {
         "warnings": warnings,
     });
     if let Some(code) = row.opt_text(11) {
-        body["failure"] = json!({ "code": code, "error": row.text(12) });
+        body["failure"] =
+            json!({ "code": code, "error": failure::advice(&code), "reason": row.text(12) });
     }
     let words = row.text(13);
     Ok(Shown { body, words })

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::form::{Form, Rejected, StoredFile};
 use super::openapi::{Batch, RecordingForm, RecordingsForm, Submitted};
-use super::store;
+use super::{store, upload};
 use crate::request::Wanted;
 
 /// Files of one batch.
@@ -88,9 +88,9 @@ async fn submit(
         Ok(()) => become_jobs(&caller, key, form, route).await,
         Err(problem) => Err(problem),
     };
-    // What became a job has another name by now. Where this fails too, nobody knows the blob's name.
+    // What became a job has another name by now. Where this fails, the clock tries again.
     for blob in &staged {
-        let _ = blobs::delete(blob).await;
+        let _ = upload::discard(blob).await;
     }
     answered
 }
@@ -138,6 +138,7 @@ async fn store_all(
     route: &str,
 ) -> Result<Response, Problem> {
     for job in jobs {
+        upload::expect(&job.s3_key).await?;
         blobs::rename(&job.file.staged, &job.s3_key).await?;
     }
     let stored = insert(claim, jobs, rejected, route).await;
@@ -156,11 +157,11 @@ async fn store_all(
         }
         Ok(false) => {
             for job in jobs {
-                let _ = blobs::delete(&job.s3_key).await;
+                let _ = upload::discard(&job.s3_key).await;
             }
             Err(problem)
         }
-        // Nobody knows: a file too many is better than a job without one.
+        // Nobody knows: the clock finds out which files have jobs.
         Err(_) => Err(problem),
     }
 }
@@ -174,6 +175,7 @@ async fn insert(
     let tx = postgres::begin().await?;
     for job in jobs {
         store::insert(&tx, job).await?;
+        upload::taken_in(&tx, &job.s3_key).await?;
     }
     let (location, body) = answer(jobs, rejected, route);
     let response = claim

@@ -60,6 +60,8 @@ struct Start {
     #[serde(default)]
     identify_language: bool,
     #[serde(default)]
+    language_options: Vec<String>,
+    #[serde(default)]
     settings: Settings,
 }
 
@@ -115,8 +117,15 @@ impl Start {
         check_name(&self.transcription_job_name, "transcriptionJobName")?;
         match (&self.language_code, self.identify_language) {
             (Some(code), false) => check_language(code)?,
-            (None, true) => {}
+            (None, true) => {
+                for code in &self.language_options {
+                    check_language(code)?;
+                }
+            }
             _ => return Err(bad("Use either LanguageCode or IdentifyLanguage.")),
+        }
+        if !self.identify_language && !self.language_options.is_empty() {
+            return Err(bad("LanguageOptions needs IdentifyLanguage."));
         }
         let format = self.media_format.as_deref();
         if format.is_some_and(|format| !FORMATS.contains(&format)) {
@@ -193,7 +202,9 @@ impl Job {
     fn json(&self, url: &str) -> Value {
         let completed = self.status() == "COMPLETED";
         let uri = format!("{url}{}?X-Amz-Expires=900", self.path());
-        let found = completed.then_some("en-US").map(ToOwned::to_owned);
+        // The first of those that it may be.
+        let options = self.request.language_options.first().cloned();
+        let found = completed.then(|| options.unwrap_or_else(|| "en-US".to_owned()));
         let language = self.request.language_code.clone().or(found);
         json!({
             "TranscriptionJobName": self.request.transcription_job_name,

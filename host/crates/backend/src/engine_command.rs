@@ -1,7 +1,7 @@
 //! Transcription by a program of the machine's: whisper.cpp, pocketsphinx, whatever prints what it
 //! hears.
 
-mod silence;
+mod printed;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use capability::blobs::{self, Blobs};
-use capability::transcription::{Error, MediaFormat, Request, State, Transcript, Transcription};
+use capability::transcription::{Cause, Error, Failure, Request, State, Transcript, Transcription};
+use sqlx::PgPool;
 
-use crate::jobs::{Fault, Full, Jobs, Room, Standing};
-use crate::openai_transcription::{prompt, wire};
-use crate::program::{self, Failure, Limits, Program, words};
+use crate::decoder::{Decoder, silence};
+use crate::engine_jobs::{EngineJobs, Fault};
+use crate::jobs::Room;
+use crate::openai_transcription::prompt;
+use crate::program::{self, Limits, Program};
 use crate::scratch::Scratch;
 
 /// Bytes of a recording: Transcribe's limit.
 pub const MAX_AUDIO: u64 = 2 << 30;
 /// Bytes of text: four hours of speech are a tenth of it.
 const MAX_TEXT: usize = 4 << 20;
-/// Of a recording converted: nine hours.
-const MAX_CONVERTED: u64 = 1 << 30;
+/// Of a file that the program writes.
+const MAX_WRITTEN: u64 = 1 << 30;
 
 /// Which program, and how much of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +34,8 @@ pub struct Config {
     /// the recording's path; `{language}` the language's code without a region, as in `en`, or `auto`;
     /// `{vocabulary}` the words to expect, by commas:
     /// `whisper-cli -m ggml-base.bin -np -nt -l {language} --prompt {vocabulary} -f {input}`.
-    /// What it prints is the text, or a JSON object as OpenAI's `verbose_json` is: with `words`, there are
-    /// subtitles.
+    /// What it prints is the text, a JSON object as OpenAI's `verbose_json` is, or pocketsphinx' lines of JSON:
+    /// with words, there are subtitles.
     pub command: String,
     /// Recordings at once, and waiting.
     pub room: Room,
@@ -73,7 +76,7 @@ pub enum CommandError {
 
 /// A program that prints what it hears.
 pub struct EngineCommand {
-    jobs: Jobs<Transcript>,
+    jobs: EngineJobs,
     engine: Arc<Engine>,
 }
 
@@ -83,7 +86,7 @@ struct Engine {
     name: String,
     path: PathBuf,
     arguments: Vec<String>,
-    ffmpeg: Option<PathBuf>,
+    decoder: Decoder,
 }
 
 impl EngineCommand {
@@ -100,15 +103,21 @@ impl EngineCommand {
         let engine = Engine {
             name: name.into_owned(),
             arguments: arguments.to_vec(),
-            ffmpeg: program::find("ffmpeg"),
+            decoder: Decoder::find(config.memory, config.timeout),
             path,
             blobs,
             config,
         };
         Ok(Self {
-            jobs: Jobs::new(engine.config.room),
+            jobs: EngineJobs::new(engine.config.room, None),
             engine: Arc::new(engine),
         })
+    }
+
+    /// With jobs that the hosts of that database share: one of them runs each.
+    pub fn shared(self, pool: PgPool) -> Self {
+        let jobs = EngineJobs::new(self.engine.config.room, Some(pool));
+        Self { jobs, ..self }
     }
 
     /// Runs the program on a second of a tone, whatever it hears in that. An error says why it did not work.
@@ -123,7 +132,7 @@ impl EngineCommand {
 
     /// Whether recordings of any format can be read.
     pub fn converts(&self) -> bool {
-        self.engine.ffmpeg.is_some()
+        self.engine.decoder.is_there()
     }
 }
 
@@ -136,17 +145,15 @@ impl Transcription for EngineCommand {
         admit(&*self.engine.blobs, request).await?;
         let (engine, request) = (self.engine.clone(), request.clone());
         let work = async move { engine.transcribe(&request).await };
-        let started = self.jobs.start(job, work);
-        started.map_err(|Full| Error::QuotaExceeded)
+        self.jobs.start(job, work).await
     }
 
     async fn poll(&self, job: &str) -> Result<State, Error> {
-        state(self.jobs.poll(job))
+        self.jobs.poll(job).await
     }
 
     async fn forget(&self, job: &str) -> Result<(), Error> {
-        self.jobs.forget(job);
-        Ok(())
+        self.jobs.forget(job).await
     }
 }
 
@@ -158,14 +165,6 @@ pub(crate) async fn admit(blobs: &dyn Blobs, request: &Request) -> Result<(), Er
         return Err(Error::Invalid(format!("more than {MAX_AUDIO} bytes")));
     }
     Ok(())
-}
-
-pub(crate) fn state(standing: Option<Standing<Transcript>>) -> Result<State, Error> {
-    Ok(match standing.ok_or(Error::NotFound)? {
-        Standing::Running => State::Running,
-        Standing::Done(transcript) => State::Done(transcript),
-        Standing::Failed(reason) => State::Failed(reason),
-    })
 }
 
 pub(crate) fn audio_failed(error: blobs::Error) -> Error {
@@ -186,22 +185,25 @@ pub(crate) fn blob_fault(error: &blobs::Error) -> Fault {
     match error {
         blobs::Error::Unavailable(_) => Fault::Passing("the blob store failed".into()),
         blobs::Error::Timeout | blobs::Error::QuotaExceeded => Fault::Passing(error.to_string()),
+        blobs::Error::Corrupt => Fault::Lasting(Failure::new(Cause::Corrupt, error.to_string())),
         blobs::Error::NotFound
         | blobs::Error::AccessDenied
         | blobs::Error::TooLarge { .. }
-        | blobs::Error::Corrupt
-        | blobs::Error::Invalid(_) => Fault::Lasting(error.to_string()),
+        | blobs::Error::Invalid(_) => {
+            Fault::Lasting(Failure::new(Cause::Refused, error.to_string()))
+        }
     }
 }
 
 /// What the program did it would do again; that the machine could not start it passes.
-fn program_fault(failure: &Failure) -> Fault {
-    match failure {
-        Failure::Start(..) => Fault::Passing(failure.to_string()),
-        Failure::Timeout(..) | Failure::TooMuch(..) | Failure::Ended(..) => {
-            Fault::Lasting(failure.to_string())
-        }
-    }
+fn program_fault(failure: &program::Failure) -> Fault {
+    let cause = match failure {
+        program::Failure::Start(..) => return Fault::Passing(failure.to_string()),
+        program::Failure::Timeout(..) => Cause::Timeout,
+        program::Failure::TooMuch(..) => Cause::Answer,
+        program::Failure::Ended(..) => Cause::Engine,
+    };
+    Fault::Lasting(Failure::new(cause, failure.to_string()))
 }
 
 /// ISO 639, as in `en`. Checked, as it becomes an argument.
@@ -234,18 +236,17 @@ impl Engine {
         let name = format!("input.{}", request.format.as_str());
         let copied = scratch.copy(&*self.blobs, &request.audio, &name, MAX_AUDIO);
         let input = copied.await.map_err(|e| blob_fault(&e))?;
-        let input = self.converted(&scratch, input, request.format).await?;
+        let input = self.decoder.plain(&scratch, input, request.format).await?;
         // Whisper hears "Thank you for watching" in silence.
         if silence::is_silent(input.clone()).await {
             return Ok(self.nothing_heard(request));
         }
-        let language = language(request).map_err(|e| e.to_string())?;
+        let refused = |e: Error| Failure::new(Cause::Refused, e.to_string());
+        let language = language(request).map_err(refused)?;
         let language = language.as_deref().unwrap_or("auto");
         let vocabulary = prompt(&request.vocabulary);
         let printed = self.hear(&input, language, &vocabulary, &scratch).await?;
-        let mut transcript = wire::transcript(&printed, request, &self.name)?;
-        transcript.text = text(&transcript.text);
-        Ok(transcript)
+        Ok(printed::transcript(&printed, request, &self.name)?)
     }
 
     /// What the program prints about that.
@@ -263,70 +264,8 @@ impl Engine {
             OsString::from(word.replace("{vocabulary}", vocabulary))
         };
         let arguments = self.arguments.iter().map(argument).collect();
-        self.run(&self.path, arguments, scratch).await
-    }
-
-    async fn converted(
-        &self,
-        scratch: &Scratch,
-        input: PathBuf,
-        format: MediaFormat,
-    ) -> Result<PathBuf, Fault> {
-        if format == MediaFormat::Wav && silence::is_plain(&input).await {
-            return Ok(input);
-        }
-        let Some(ffmpeg) = &self.ffmpeg else {
-            return match format {
-                MediaFormat::Wav => Ok(input),
-                other => Err(Fault::Lasting(format!(
-                    "{} wants ffmpeg, which is not installed",
-                    other.as_str()
-                ))),
-            };
-        };
-        let output = scratch.path().join("audio.wav");
-        // The format as it was told, and files alone: a playlist may name any file and any server.
-        let mut arguments = words([
-            "-nostdin",
-            "-v",
-            "error",
-            "-protocol_whitelist",
-            "file",
-            "-f",
-            demuxer(format),
-            "-i",
-        ]);
-        arguments.push(input.into());
-        arguments.extend(words([
-            "-vn",
-            "-ac",
-            "1",
-            "-ar",
-            "16000",
-            "-c:a",
-            "pcm_s16le",
-        ]));
-        arguments.extend(words([
-            "-map_metadata",
-            "-1",
-            "-fflags",
-            "+bitexact",
-            "-f",
-            "wav",
-        ]));
-        arguments.push(output.clone().into());
-        self.run(ffmpeg, arguments, scratch).await?;
-        Ok(output)
-    }
-
-    async fn run(
-        &self,
-        path: &Path,
-        arguments: Vec<OsString>,
-        scratch: &Scratch,
-    ) -> Result<Vec<u8>, Fault> {
         let program = Program {
-            path,
+            path: &self.path,
             arguments,
             input: None,
             folder: scratch.path(),
@@ -334,30 +273,11 @@ impl Engine {
                 memory: self.config.memory,
                 time: self.config.timeout,
                 output: MAX_TEXT,
-                file: MAX_CONVERTED,
+                file: MAX_WRITTEN,
             },
         };
         program.run().await.map_err(|e| program_fault(&e))
     }
-}
-
-/// ffmpeg's name of it.
-fn demuxer(format: MediaFormat) -> &'static str {
-    match format {
-        MediaFormat::Amr => "amr",
-        MediaFormat::Flac => "flac",
-        MediaFormat::M4a | MediaFormat::Mp4 => "mov",
-        MediaFormat::Mp3 => "mp3",
-        MediaFormat::Ogg => "ogg",
-        MediaFormat::Wav => "wav",
-        MediaFormat::Webm => "matroska",
-    }
-}
-
-/// What was printed as one line, without U+0000, which no PostgreSQL text takes.
-fn text(printed: &str) -> String {
-    let printed = printed.replace('\0', "");
-    printed.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -389,6 +309,7 @@ mod tests {
                 language_code: code.map(ToOwned::to_owned),
                 speakers: None,
                 vocabulary: vec![],
+                duration_ms: None,
             })
         };
         assert_eq!(of(None), Ok(None));
@@ -396,11 +317,5 @@ mod tests {
         for bad in ["--help", "", "e", "en;ls", "../en"] {
             assert!(of(Some(bad)).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn what_is_printed_becomes_one_line() {
-        assert_eq!(text(" hello\n\0 world \n"), "hello world");
-        assert_eq!(text("\n"), "");
     }
 }

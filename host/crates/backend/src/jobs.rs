@@ -24,27 +24,41 @@ const REMEMBERED: usize = 1_000;
 
 /// How a job stands.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Standing<T> {
+pub(crate) enum Standing<T, F = String> {
     Running,
     Done(T),
     /// For this reason.
-    Failed(String),
+    Failed(F),
 }
 
 /// Why work has no result.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum Fault<F = String> {
     /// The next try would fail too: the job fails for this reason.
     #[error("{0}")]
-    Lasting(String),
+    Lasting(F),
     /// The next try may do: the job is dropped, so that whoever polls it starts it again. This goes to
     /// the log, so it holds neither text nor credentials.
     #[error("{0}")]
     Passing(String),
+    /// The result lies elsewhere, or nobody wants it any more: the job is dropped without a word.
+    #[error("the job is not this host's any more")]
+    Moved,
 }
 
-impl From<String> for Fault {
-    fn from(reason: String) -> Self {
+impl<F> Fault<F> {
+    /// The same, for another reason where it lasts.
+    pub(crate) fn map<G>(self, reason: impl FnOnce(F) -> G) -> Fault<G> {
+        match self {
+            Self::Lasting(failure) => Fault::Lasting(reason(failure)),
+            Self::Passing(why) => Fault::Passing(why),
+            Self::Moved => Fault::Moved,
+        }
+    }
+}
+
+impl<F> From<F> for Fault<F> {
+    fn from(reason: F) -> Self {
         Self::Lasting(reason)
     }
 }
@@ -65,28 +79,28 @@ impl Progress {
 pub(crate) struct Full;
 
 /// Jobs by name. Dropping it ends them.
-pub(crate) struct Jobs<T> {
-    table: Arc<Mutex<Table<T>>>,
+pub(crate) struct Jobs<T, F = String> {
+    table: Arc<Mutex<Table<T, F>>>,
     places: Arc<Semaphore>,
     most: usize,
 }
 
-struct Table<T> {
-    jobs: HashMap<String, Job<T>>,
+struct Table<T, F> {
+    jobs: HashMap<String, Job<T, F>>,
     /// In the order they ended.
     ended: VecDeque<(String, u64)>,
     next: u64,
 }
 
-struct Job<T> {
+struct Job<T, F> {
     /// Tells a job from one of the same name that was forgotten.
     number: u64,
-    standing: Standing<T>,
+    standing: Standing<T, F>,
     progress: Progress,
     task: Option<AbortOnDropHandle<()>>,
 }
 
-impl<T: Clone + Send + 'static> Jobs<T> {
+impl<T: Clone + Send + 'static, F: Clone + From<String> + Send + 'static> Jobs<T, F> {
     pub(crate) fn new(room: Room) -> Self {
         Self {
             table: Arc::new(Mutex::new(Table {
@@ -101,7 +115,7 @@ impl<T: Clone + Send + 'static> Jobs<T> {
 
     /// Begins the work once a place is free; fine when there is such a job, and again where that has
     /// failed.
-    pub(crate) fn start<E: Into<Fault> + 'static>(
+    pub(crate) fn start<E: Into<Fault<F>> + 'static>(
         &self,
         name: &str,
         work: impl Future<Output = Result<T, E>> + Send + 'static,
@@ -110,7 +124,7 @@ impl<T: Clone + Send + 'static> Jobs<T> {
     }
 
     /// The same for work that says how far it is.
-    pub(crate) fn start_counted<E: Into<Fault> + 'static, W>(
+    pub(crate) fn start_counted<E: Into<Fault<F>> + 'static, W>(
         &self,
         name: &str,
         work: impl FnOnce(Progress) -> W,
@@ -149,7 +163,7 @@ impl<T: Clone + Send + 'static> Jobs<T> {
     }
 
     /// `None` where there is no such job.
-    pub(crate) fn poll(&self, name: &str) -> Option<Standing<T>> {
+    pub(crate) fn poll(&self, name: &str) -> Option<Standing<T, F>> {
         let table = lock(&self.table);
         table.jobs.get(name).map(|job| job.standing.clone())
     }
@@ -172,7 +186,7 @@ impl<T: Clone + Send + 'static> Jobs<T> {
     }
 }
 
-impl<T> Table<T> {
+impl<T, F> Table<T, F> {
     fn stands(&self, name: &str) -> bool {
         let job = self.jobs.get(name);
         job.is_some_and(|job| !matches!(job.standing, Standing::Failed(_)))
@@ -185,7 +199,7 @@ impl<T> Table<T> {
     }
 
     /// `None` drops the job.
-    fn end(&mut self, name: String, number: u64, standing: Option<Standing<T>>) {
+    fn end(&mut self, name: String, number: u64, standing: Option<Standing<T, F>>) {
         let Some(job) = self.jobs.get_mut(&name) else {
             return;
         };
@@ -207,15 +221,15 @@ impl<T> Table<T> {
     }
 }
 
-async fn at_work<T, E: Into<Fault>>(
-    table: Weak<Mutex<Table<T>>>,
+async fn at_work<T, F: From<String>, E: Into<Fault<F>>>(
+    table: Weak<Mutex<Table<T, F>>>,
     places: Arc<Semaphore>,
     (name, number): (String, u64),
     work: impl Future<Output = Result<T, E>> + Send,
 ) {
     let done = async {
         let place = places.acquire().await;
-        let _place = place.map_err(|e| Fault::Lasting(e.to_string()))?;
+        let _place = place.map_err(|e| Fault::Lasting(F::from(e.to_string())))?;
         work.await.map_err(Into::into)
     };
     let standing = match AssertUnwindSafe(done).catch_unwind().await {
@@ -225,14 +239,15 @@ async fn at_work<T, E: Into<Fault>>(
             tracing::warn!(job = %name, %why, "a job is dropped; it may be started again");
             None
         }
-        Err(_) => Some(Standing::Failed("the engine broke".into())),
+        Ok(Err(Fault::Moved)) => None,
+        Err(_) => Some(Standing::Failed(F::from("the engine broke".to_owned()))),
     };
     if let Some(table) = table.upgrade() {
         lock(&table).end(name, number, standing);
     }
 }
 
-fn lock<T>(table: &Mutex<Table<T>>) -> MutexGuard<'_, Table<T>> {
+fn lock<T, F>(table: &Mutex<Table<T, F>>) -> MutexGuard<'_, Table<T, F>> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

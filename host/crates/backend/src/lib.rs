@@ -3,7 +3,9 @@
 pub mod aws;
 pub mod breaker;
 pub mod dead_letters;
+mod decoder;
 pub mod engine_command;
+mod engine_jobs;
 pub mod flite;
 pub mod inbox;
 pub mod isolation;

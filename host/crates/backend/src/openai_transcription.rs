@@ -1,6 +1,7 @@
 //! Transcription by any server that speaks OpenAI's: OpenAI, speaches, LocalAI, whisper.cpp's server.
 //! <https://platform.openai.com/docs/api-reference/audio/createTranscription>
 
+mod languages;
 pub(crate) mod wire;
 
 use std::error::Error as _;
@@ -10,15 +11,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use capability::blobs::{self, Blobs};
-use capability::transcription::{Error, Request, State, Transcript, Transcription};
+use capability::transcription::{
+    Cause, Error, Failure, MediaFormat, Request, State, Transcript, Transcription,
+};
 use futures::StreamExt;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::PgPool;
 
 use crate::breaker::{Breaker, Policy};
-use crate::engine_command::{admit, blob_fault, language, state};
-use crate::jobs::{Fault, Full, Jobs, Room};
+use crate::decoder::{Decoder, silence};
+use crate::engine_command::{MAX_AUDIO, admit, blob_fault, language};
+use crate::engine_jobs::{EngineJobs, Fault};
+use crate::jobs::Room;
+use crate::scratch::Scratch;
 use crate::mark::marked;
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -31,6 +38,8 @@ const BREAKER: Policy = Policy {
 const MAX_ANSWER: usize = 16 << 20;
 /// Of the words to expect, in bytes: Whisper reads 224 tokens of a prompt.
 const MAX_PROMPT: usize = 800;
+/// Bytes of address space, to decode a recording.
+const MEMORY: u64 = 4 << 30;
 
 /// Which server, and which model there.
 #[derive(Clone)]
@@ -57,7 +66,7 @@ impl fmt::Debug for Config {
 
 /// A server that speaks OpenAI's transcriptions; the jobs are the host's own.
 pub struct OpenAiTranscription {
-    jobs: Jobs<Transcript>,
+    jobs: EngineJobs,
     server: Arc<Server>,
 }
 
@@ -66,6 +75,7 @@ struct Server {
     config: Config,
     blobs: Arc<dyn Blobs>,
     breaker: Breaker,
+    decoder: Decoder,
 }
 
 impl OpenAiTranscription {
@@ -79,14 +89,21 @@ impl OpenAiTranscription {
             .build()
             .map_err(|e| Error::Unavailable(e.to_string()))?;
         Ok(Self {
-            jobs: Jobs::new(config.room),
+            jobs: EngineJobs::new(config.room, None),
             server: Arc::new(Server {
                 client,
+                decoder: Decoder::find(MEMORY, config.timeout),
                 config,
                 blobs,
                 breaker: Breaker::new(BREAKER),
             }),
         })
+    }
+
+    /// With jobs that the hosts of that database share: one of them runs each.
+    pub fn shared(self, pool: PgPool) -> Self {
+        let jobs = EngineJobs::new(self.server.config.room, Some(pool));
+        Self { jobs, ..self }
     }
 }
 
@@ -99,17 +116,15 @@ impl Transcription for OpenAiTranscription {
         admit(&*self.server.blobs, request).await?;
         let (server, request) = (self.server.clone(), request.clone());
         let work = async move { server.transcribe(&request).await };
-        let started = self.jobs.start(job, work);
-        started.map_err(|Full| Error::QuotaExceeded)
+        self.jobs.start(job, work).await
     }
 
     async fn poll(&self, job: &str) -> Result<State, Error> {
-        state(self.jobs.poll(job))
+        self.jobs.poll(job).await
     }
 
     async fn forget(&self, job: &str) -> Result<(), Error> {
-        self.jobs.forget(job);
-        Ok(())
+        self.jobs.forget(job).await
     }
 }
 
@@ -122,8 +137,11 @@ enum Unanswered {
 }
 
 impl Server {
-    /// Unless the server did not answer lately.
+    /// Unless the server did not answer lately, or there is nothing to hear.
     async fn transcribe(&self, request: &Request) -> Result<Transcript, Fault> {
+        if self.is_silent(request).await? {
+            return Ok(self.nothing_heard(request));
+        }
         let resting = || Fault::Passing("the server did not answer lately".into());
         let permit = self.breaker.admit().ok_or_else(resting)?;
         match self.answered(request).await {
@@ -139,6 +157,35 @@ impl Server {
                 Err(fault)
             }
             Err(Unanswered::Audio(fault)) => Err(fault),
+        }
+    }
+
+    /// Whether there is nothing to hear, as far as that can be found out here. WAV was listened to when it
+    /// came in; of what cannot be decoded the server has the last word.
+    async fn is_silent(&self, request: &Request) -> Result<bool, Fault> {
+        if request.format == MediaFormat::Wav || !self.decoder.is_there() {
+            return Ok(false);
+        }
+        // Such as a full disk.
+        let scratch = Scratch::new().map_err(|e| Fault::Passing(e.kind().to_string()))?;
+        let copied = scratch.copy(&*self.blobs, &request.audio, "input", MAX_AUDIO);
+        let input = copied.await.map_err(|e| blob_fault(&e))?;
+        match self.decoder.plain(&scratch, input, request.format).await {
+            Ok(plain) => Ok(silence::is_silent(plain).await),
+            Err(why) => {
+                tracing::debug!(%why, "a recording cannot be listened to before it is sent");
+                Ok(false)
+            }
+        }
+    }
+
+    fn nothing_heard(&self, request: &Request) -> Transcript {
+        Transcript {
+            text: String::new(),
+            confidence: None,
+            language_code: request.language_code.clone(),
+            words: vec![],
+            engine: self.config.model.clone(),
         }
     }
 
@@ -175,8 +222,8 @@ impl Server {
         while let Some(chunk) = chunks.next().await {
             body.extend_from_slice(&chunk.map_err(|e| failed(&e))?);
             if body.len() > MAX_ANSWER {
-                let why = format!("the answer exceeds {MAX_ANSWER} bytes");
-                return Err(Unanswered::Server(Fault::Lasting(why)));
+                let why = format!("it exceeds {MAX_ANSWER} bytes");
+                return Err(Unanswered::Server(wire::untrue(&why).into()));
             }
         }
         Ok((status, body))
@@ -191,9 +238,13 @@ impl Server {
             .text("model", self.config.model.clone())
             .text("response_format", form.to_owned());
         if form == "verbose_json" {
-            all = all.text("timestamp_granularities[]", "word");
+            // Segments too: they tell how likely nothing is said.
+            all = all
+                .text("timestamp_granularities[]", "word")
+                .text("timestamp_granularities[]", "segment");
         }
-        if let Some(language) = language(request).map_err(|e| e.to_string())? {
+        let refused = |e: Error| Failure::new(Cause::Refused, e.to_string());
+        if let Some(language) = language(request).map_err(refused)? {
             all = all.text("language", language);
         }
         if !request.vocabulary.is_empty() {
@@ -232,7 +283,9 @@ fn failed(error: &reqwest::Error) -> Unanswered {
     let mut sources = std::iter::successors(error.source(), |error| (*error).source());
     match sources.find_map(|source| source.downcast_ref::<blobs::Error>()) {
         Some(unread) => Unanswered::Audio(blob_fault(unread)),
-        None if error.is_builder() => Unanswered::Server(Fault::Lasting(wire::failed(error))),
+        None if error.is_builder() => {
+            Unanswered::Server(Fault::Lasting(wire::failed(error).into()))
+        }
         None => Unanswered::Server(Fault::Passing(wire::failed(error))),
     }
 }

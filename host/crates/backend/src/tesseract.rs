@@ -217,7 +217,9 @@ impl Engine {
         let scratch = Scratch::new().map_err(|e| Fault::Passing(e.kind().to_string()))?;
         let key = &request.document;
         let copied = scratch.copy(&*self.blobs, key, "document.pdf", MAX_DOCUMENT);
-        let document = copied.await.map_err(|e| blob_fault(&e))?;
+        let document = copied
+            .await
+            .map_err(|e| blob_fault(&e).map(|it| it.reason))?;
         let (mut found, mut first) = (Pages::default(), None);
         for &number in pages {
             let _turn = self.turns.acquire().await.map_err(|e| e.to_string())?;

@@ -5,8 +5,7 @@
 //! to expect become a vocabulary of the job's own, which takes Transcribe minutes to make ready: the
 //! job waits for it in this host's memory, and where the host ends meanwhile, [`Error::NotFound`]
 //! asks for another start, which finds the vocabulary. A running job cannot be ended: to forget one
-//! is to say so at once, and to delete it when it has ended, as long as the host lives. Transcribe
-//! itself deletes jobs after 90 days.
+//! answers [`Error::NotYet`] until it has ended. Transcribe itself deletes jobs after 90 days.
 
 mod result;
 
@@ -23,10 +22,10 @@ use aws_sdk_transcribe::types::{
     VocabularyState,
 };
 use capability::blobs::{self, Blobs, Key};
-use capability::transcription::{Error, Request, State, Transcript, Transcription};
+use capability::transcription::{Cause, Error, Failure, Request, State, Transcript, Transcription};
 use moka::future::Cache;
 
-use crate::aws::{Aws, Failure};
+use crate::aws::{Aws, Failure as Refusal};
 use crate::s3::S3Blobs;
 
 /// Four hours of speech take about 16 MiB.
@@ -38,8 +37,6 @@ const CONNECT: Duration = Duration::from_secs(5);
 const REMEMBERED: Duration = Duration::from_secs(24 * 3_600);
 /// Jobs that are, at most.
 const MOST_REMEMBERED: u64 = 10_000;
-/// Between attempts to delete a job that runs.
-const PAUSE: Duration = Duration::from_secs(30);
 
 /// Amazon Transcribe.
 pub struct Transcribe {
@@ -48,7 +45,8 @@ pub struct Transcribe {
     blobs: Arc<S3Blobs>,
     /// Jobs whose vocabulary is not ready.
     waiting: Cache<String, Arc<Request>>,
-    pause: Duration,
+    /// BCP 47: what a recording may be in where its language is to be found; any where there are none.
+    languages: Vec<String>,
 }
 
 impl Transcribe {
@@ -71,13 +69,13 @@ impl Transcribe {
             http,
             blobs,
             waiting: remembered(),
-            pause: PAUSE,
+            languages: vec![],
         })
     }
 
-    /// With another pause between attempts to delete a job that runs.
-    pub fn with_pause(self, pause: Duration) -> Self {
-        Self { pause, ..self }
+    /// Finds a recording's language among these, rather than among all that Transcribe knows.
+    pub fn with_languages(self, languages: Vec<String>) -> Self {
+        Self { languages, ..self }
     }
 
     /// Whether it was started: not where its vocabulary is not ready.
@@ -92,23 +90,35 @@ impl Transcribe {
     async fn begin(&self, job: &str, request: &Request, vocabulary: bool) -> Result<(), Error> {
         let uri = self.blobs.uri(&request.audio).map_err(no_store)?;
         let asked = self.calls.client.start_transcription_job();
-        let language = request.language_code.as_deref().map(LanguageCode::from);
+        let (language, options) = self.language(request);
         let started = asked
             .transcription_job_name(job)
             .media(Media::builder().media_file_uri(&uri).build())
             .media_format(MediaFormat::from(request.format.as_str()))
             .set_identify_language(language.is_none().then_some(true))
             .set_language_code(language)
+            .set_language_options(options)
             .set_settings(settings(job, request, vocabulary))
             .send()
             .await;
-        match started.map_err(|e| Failure::of(&e)) {
+        match started.map_err(|e| Refusal::of(&e)) {
             Ok(_) => Ok(()),
             Err(failure) if is(&failure, "ConflictException") => {
                 self.calls.check_same(job, &uri).await
             }
             Err(failure) if is_no_access(&failure) => Err(self.no_access(&request.audio).await),
             Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// The language, or what it is found among.
+    fn language(&self, request: &Request) -> (Option<LanguageCode>, Option<Vec<LanguageCode>>) {
+        let code = |code: &String| LanguageCode::from(code.as_str());
+        match (&request.language_code, &self.languages[..]) {
+            (Some(given), _) => (Some(code(given)), None),
+            (None, [only]) => (Some(code(only)), None),
+            (None, []) => (None, None),
+            (None, several) => (None, Some(several.iter().map(code).collect())),
         }
     }
 
@@ -124,10 +134,9 @@ impl Transcribe {
     async fn state(&self, job: TranscriptionJob) -> Result<State, Error> {
         match job.transcription_job_status() {
             Some(TranscriptionJobStatus::Completed) => self.transcript(job).await.map(State::Done),
-            Some(TranscriptionJobStatus::Failed) => {
-                let why = job.failure_reason.unwrap_or_default();
-                Ok(State::Failed(why))
-            }
+            Some(TranscriptionJobStatus::Failed) => Ok(State::Failed(failure(
+                job.failure_reason.unwrap_or_default(),
+            ))),
             _ => Ok(State::Running),
         }
     }
@@ -215,7 +224,9 @@ impl Transcription for Transcribe {
             match self.start_when_ready(job, &request).await {
                 Ok(false) => {}
                 Ok(true) => self.waiting.invalidate(job).await,
-                Err(Error::Invalid(why)) => return Ok(State::Failed(why)),
+                Err(Error::Invalid(why)) => {
+                    return Ok(State::Failed(Failure::new(Cause::Refused, why)));
+                }
                 Err(error) => return Err(error),
             }
             return Ok(State::Running);
@@ -227,11 +238,27 @@ impl Transcription for Transcribe {
         self.waiting.invalidate(job).await;
         if !self.calls.delete(job).await? {
             self.calls.forgotten.insert(job.to_owned(), ()).await;
-            let (calls, job, pause) = (self.calls.clone(), job.to_owned(), self.pause);
-            tokio::spawn(async move { calls.delete_when_ended(&job, pause).await });
+            return Err(Error::NotYet);
         }
+        self.calls.forgotten.invalidate(job).await;
         Ok(())
     }
+}
+
+/// Of a failed job's `FailureReason`: what its documentation lists of media that cannot be read.
+/// <https://docs.aws.amazon.com/transcribe/latest/APIReference/API_TranscriptionJob.html>
+fn failure(why: String) -> Failure {
+    let says = |words: &str| why.contains(words);
+    let cause = if says("Unsupported media format") || says("Invalid sample rate") {
+        Cause::Format
+    } else if says("does not match the detected") {
+        Cause::Corrupt
+    } else if says("Invalid file size") || says("Invalid number of channels") {
+        Cause::Refused
+    } else {
+        Cause::Engine
+    };
+    Failure::new(cause, why)
 }
 
 /// How far a vocabulary is.
@@ -283,7 +310,7 @@ impl Calls {
             .set_phrases(Some(phrases.collect()))
             .send()
             .await;
-        match created.map_err(|e| Failure::of(&e)) {
+        match created.map_err(|e| Refusal::of(&e)) {
             Err(failure) if !is(&failure, "ConflictException") => Err(failure.into()),
             _ => Ok(()),
         }
@@ -305,50 +332,40 @@ impl Calls {
     async fn delete(&self, job: &str) -> Result<bool, Error> {
         let asked = self.client.delete_transcription_job();
         let deleted = asked.transcription_job_name(job).send().await;
-        match deleted.map_err(|e| Failure::of(&e)) {
+        match deleted.map_err(|e| Refusal::of(&e)) {
             Err(failure) if is_running(&failure) => return Ok(false),
             Err(failure) if !is_missing(&failure) => return Err(failure.into()),
             _ => {}
         }
         let asked = self.client.delete_vocabulary().vocabulary_name(job);
-        match asked.send().await.map_err(|e| Failure::of(&e)) {
+        match asked.send().await.map_err(|e| Refusal::of(&e)) {
             Err(failure) if is_running(&failure) => Ok(false),
             Err(failure) if !is_missing(&failure) => Err(failure.into()),
             _ => Ok(true),
         }
     }
-
-    /// Unless it is started again meanwhile, or a day has passed.
-    async fn delete_when_ended(&self, job: &str, pause: Duration) {
-        while self.forgotten.contains_key(job) {
-            tokio::time::sleep(pause).await;
-            if self.forgotten.contains_key(job) && matches!(self.delete(job).await, Ok(true)) {
-                self.forgotten.invalidate(job).await;
-            }
-        }
-    }
 }
 
-fn is(failure: &Failure, wanted: &str) -> bool {
-    matches!(failure, Failure::Service { code, .. } if code == wanted)
+fn is(failure: &Refusal, wanted: &str) -> bool {
+    matches!(failure, Refusal::Service { code, .. } if code == wanted)
 }
 
-fn says(failure: &Failure, wanted: &str) -> bool {
-    matches!(failure, Failure::Service { message, .. } if message.contains(wanted))
+fn says(failure: &Refusal, wanted: &str) -> bool {
+    matches!(failure, Refusal::Service { message, .. } if message.contains(wanted))
 }
 
 /// Documented as `NotFoundException`; of jobs, Transcribe says `BadRequestException` and this.
-fn is_missing(failure: &Failure) -> bool {
+fn is_missing(failure: &Refusal) -> bool {
     is(failure, "NotFoundException") || says(failure, "couldn't be found")
 }
 
 /// Undocumented, of what Transcribe is at work on: "The requested job couldn't be deleted …".
-fn is_running(failure: &Failure) -> bool {
+fn is_running(failure: &Refusal) -> bool {
     is(failure, "BadRequestException") && says(failure, "couldn't be deleted")
 }
 
 /// "The S3 URI that you provided can't be accessed. …"
-fn is_no_access(failure: &Failure) -> bool {
+fn is_no_access(failure: &Refusal) -> bool {
     is(failure, "BadRequestException") && says(failure, "can't be accessed")
 }
 
@@ -372,25 +389,25 @@ fn failed<E>(error: &SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    Failure::of(error).into()
+    Refusal::of(error).into()
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
+impl From<Refusal> for Error {
+    fn from(failure: Refusal) -> Self {
         if is_missing(&failure) {
             return Self::NotFound;
         }
         match failure {
-            Failure::Timeout => Self::Timeout,
-            Failure::Unreachable(why) => Self::Unavailable(why),
-            Failure::NoCredentials(why) | Failure::Refused(why) => Self::AccessDenied(why),
-            Failure::Throttled => Self::QuotaExceeded,
-            Failure::Service {
+            Refusal::Timeout => Self::Timeout,
+            Refusal::Unreachable(why) => Self::Unavailable(why),
+            Refusal::NoCredentials(why) | Refusal::Refused(why) => Self::AccessDenied(why),
+            Refusal::Throttled => Self::QuotaExceeded,
+            Refusal::Service {
                 status: 500..,
                 code,
                 ..
             } => Self::Unavailable(code),
-            Failure::Service { message, .. } => Self::Invalid(message),
+            Refusal::Service { message, .. } => Self::Invalid(message),
         }
     }
 }

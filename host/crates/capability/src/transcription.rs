@@ -3,6 +3,7 @@
 pub mod contract;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::blobs::Key;
 
@@ -59,10 +60,12 @@ pub struct Request {
     pub speakers: Option<u32>,
     /// Words to expect.
     pub vocabulary: Vec<String>,
+    /// Milliseconds, where the caller has measured it: no word is said later.
+    pub duration_ms: Option<u64>,
 }
 
 /// A spoken word.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Word {
     /// As written.
     pub text: String,
@@ -79,7 +82,7 @@ pub struct Word {
 }
 
 /// What was said.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Transcript {
     /// Empty where nothing is said; never invented.
     pub text: String,
@@ -93,6 +96,49 @@ pub struct Transcript {
     pub engine: String,
 }
 
+/// Whose fault it is that there is no transcript; mirrors `cause` in `wit/transcription.wit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// The recording cannot be decoded.
+    Corrupt,
+    /// Recordings of that format cannot be decoded here.
+    Format,
+    /// The engine does not take this recording, or what was asked for it.
+    Refused,
+    /// The engine refuses the credentials.
+    AccessDenied,
+    /// What the engine answered is no transcript.
+    Answer,
+    /// The engine did not end within its time.
+    Timeout,
+    /// The engine failed.
+    Engine,
+}
+
+/// Why a job has ended without a transcript.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq, Serialize, Deserialize)]
+#[error("{reason}")]
+pub struct Failure {
+    /// Whose fault it is.
+    pub cause: Cause,
+    /// In the engine's words or about it; without credentials, addresses and what was said.
+    pub reason: String,
+}
+
+impl Failure {
+    /// For that reason.
+    pub fn new(cause: Cause, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self { cause, reason }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self::new(Cause::Engine, reason)
+    }
+}
+
 /// How a job stands.
 #[derive(Clone, Debug, PartialEq)]
 pub enum State {
@@ -100,8 +146,8 @@ pub enum State {
     Running,
     /// Ended well.
     Done(Transcript),
-    /// Ended otherwise, for this reason.
-    Failed(String),
+    /// Ended otherwise.
+    Failed(Failure),
 }
 
 /// Why a job cannot be started or polled; mirrors `error` in `wit/transcription.wit`.
@@ -128,6 +174,9 @@ pub enum Error {
     /// Throttled, or no place is free.
     #[error("the transcription service asks for fewer requests")]
     QuotaExceeded,
+    /// It is at work on the job, and does not let go of it.
+    #[error("the transcription service is at work on the job")]
+    NotYet,
     /// What cannot be transcribed.
     #[error("{0}")]
     Invalid(String),
@@ -151,7 +200,8 @@ pub trait Transcription: Send + Sync {
     async fn start(&self, job: &str, request: &Request) -> Result<(), Error>;
     /// How it stands.
     async fn poll(&self, job: &str) -> Result<State, Error>;
-    /// MUST be fine when there is none.
+    /// MUST be fine when there is none. After [`Error::NotYet`] the job is not found any more, and is to be
+    /// forgotten again later: until then the service keeps something of it.
     async fn forget(&self, job: &str) -> Result<(), Error>;
 }
 

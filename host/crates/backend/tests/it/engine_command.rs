@@ -12,7 +12,9 @@ use bytes::Bytes;
 use capability::blobs::{self, Blobs, ByteStream, Key, Stat};
 use capability::speech::{Format, Input, Speech};
 use capability::transcription::contract::{self, ended, english};
-use capability::transcription::{Error, MediaFormat, Request, State, Transcription};
+use capability::transcription::{
+    Cause, Error, Failure, MediaFormat, Request, State, Transcription,
+};
 use futures::TryStreamExt;
 
 use crate::missing::has;
@@ -20,7 +22,7 @@ use crate::shelf::{SPOKEN, Shelf, key, wav};
 
 const POCKETSPHINX: &str = "pocketsphinx_continuous -infile {input} -logfn /dev/null";
 
-fn config(command: &str) -> Config {
+pub(crate) fn config(command: &str) -> Config {
     Config {
         timeout: Duration::from_secs(60),
         room: Room {
@@ -85,8 +87,11 @@ async fn other_formats_are_converted() {
         ..request
     };
     engine.start("b", &request).await.unwrap();
-    let state = ended(&engine, "b").await;
-    assert!(matches!(state, State::Failed(_)), "{state:?}");
+    let State::Failed(failure) = ended(&engine, "b").await else {
+        panic!("it did not fail");
+    };
+    assert_eq!(failure.cause, Cause::Corrupt, "{failure}");
+    assert!(!failure.reason.contains("lectern-job"), "{failure}");
 }
 
 async fn outcome(command: &str) -> State {
@@ -111,9 +116,16 @@ async fn what_a_command_prints_is_the_transcript() {
 
 #[tokio::test]
 async fn a_command_that_fails_gives_no_transcript() {
-    for command in ["false {input}", "yes {input}"] {
+    for (command, cause) in [
+        ("false {input}", Cause::Engine),
+        ("yes {input}", Cause::Answer),
+        (r#"sh -c 'echo "{}"' {input}"#, Cause::Answer),
+    ] {
         let state = outcome(command).await;
-        assert!(matches!(state, State::Failed(_)), "{command}: {state:?}");
+        let State::Failed(failure) = state else {
+            panic!("{command}: {state:?}");
+        };
+        assert_eq!(failure.cause, cause, "{command}: {failure}");
     }
 }
 
@@ -142,9 +154,10 @@ async fn a_command_that_hangs_is_ended_in_its_time() {
     };
     let engine = EngineCommand::new(hanging, shelf.blobs.clone()).unwrap();
     engine.start("a", &silence).await.unwrap();
-    let State::Failed(reason) = ended(&engine, "a").await else {
+    let State::Failed(Failure { cause, reason }) = ended(&engine, "a").await else {
         panic!("it did not fail");
     };
+    assert_eq!(cause, Cause::Timeout);
     assert!(reason.contains("longer than 1 s"), "{reason}");
 }
 

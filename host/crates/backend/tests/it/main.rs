@@ -8,6 +8,7 @@
 mod amazon;
 mod cluster;
 mod engine_command;
+mod engine_jobs;
 mod events;
 mod kafka;
 mod missing;

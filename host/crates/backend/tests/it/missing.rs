@@ -5,7 +5,7 @@ use std::io::Write as _;
 /// Says so. The test returns then.
 #[track_caller]
 pub(crate) fn is_missing(what: &str) {
-    let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    let ci = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty());
     assert!(!ci, "{what} is missing, and CI has to have it");
     // Past the harness, which shows nothing of a test that passes.
     let told = format!("NOT TESTED: {what} is missing\n");

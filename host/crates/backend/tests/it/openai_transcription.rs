@@ -9,7 +9,7 @@ use backend::jobs::Room;
 use backend::openai_transcription::{Config, OpenAiTranscription};
 use bytes::Bytes;
 use capability::transcription::contract::{self, ended, english};
-use capability::transcription::{Request, State, Transcription};
+use capability::transcription::{Cause, MediaFormat, Request, State, Transcription};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -132,19 +132,112 @@ async fn a_server_that_has_no_times_is_asked_without() {
 
 #[tokio::test]
 async fn a_refusal_is_the_reason_that_the_job_fails_for() {
-    for (answer, reason) in [
-        ((|_| (401, "{}")) as fn(&str) -> _, "refuses the key"),
-        (|_| (413, "{}"), "larger"),
-        (|_| (404, "<html>"), "status 404"),
-        (|_| (200, "{\"no\":1}"), "no transcript"),
+    for (answer, cause, reason) in [
+        (
+            (|_| (401, "{}")) as fn(&str) -> _,
+            Cause::AccessDenied,
+            "refuses the key",
+        ),
+        (|_| (413, "{}"), Cause::Refused, "larger"),
+        (|_| (404, "<html>"), Cause::Refused, "status 404"),
     ] {
         let (config, _) = serve(answer).await;
         let State::Failed(told) = transcribe(config, |_| {}).await else {
             panic!("it did not fail");
         };
-        assert!(told.contains(reason), "{told}");
-        assert!(!told.contains("secret"), "{told}");
+        assert_eq!(told.cause, cause, "{told}");
+        assert!(told.reason.contains(reason), "{told}");
+        assert!(!told.reason.contains("secret"), "{told}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_transcript_is_none() {
+    for answer in [
+        (|_| (200, "{\"no\":1}")) as fn(&str) -> _,
+        (|_| (200, "<html>Welcome!</html>")),
+        (|_| (200, "Hello there.")),
+        (|_| (200, "")),
+        (|_| (200, "{\"error\":{\"message\":\"busy\"}}")),
+        // A tenth of a second was sent.
+        (|_| {
+            (
+                200,
+                r#"{"text":"a","words":[{"word":"a","start":70,"end":71}]}"#,
+            )
+        }),
+    ] {
+        let (config, _) = serve(answer).await;
+        let state = transcribe(config, |request| request.duration_ms = Some(100)).await;
+        let State::Failed(told) = state else {
+            panic!("believed: {state:?}");
+        };
+        assert_eq!(told.cause, Cause::Answer, "{told}");
+    }
+}
+
+/// What Whisper hears in silence.
+const INVENTED: &str = r#"{"language":"english","duration":3.0,"text":" Thank you for watching!",
+    "segments":[{"start":0.0,"end":3.0,"text":" Thank you for watching!","no_speech_prob":0.97,"avg_logprob":-0.4}],
+    "words":[{"word":"Thank","start":0.0,"end":1.0},{"word":"you","start":1.0,"end":3.0}]}"#;
+
+#[tokio::test]
+async fn what_a_server_makes_up_over_silence_is_an_empty_transcript() {
+    let (config, sent) = serve(|_| (200, INVENTED)).await;
+    let State::Done(transcript) = transcribe(config, |_| {}).await else {
+        panic!("no transcript");
+    };
+    assert_eq!((transcript.text.as_str(), transcript.words.len()), ("", 0));
+    assert_eq!(transcript.language_code.as_deref(), Some("en-US"));
+    let sent = sent.lock().unwrap();
+    assert!(sent[0].contains("name=\"timestamp_granularities[]\"\r\n\r\nsegment"));
+}
+
+/// By ffmpeg, of that many seconds of what its filter makes.
+fn encoded(filter: &str, extension: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(format!("a.{extension}"));
+    let made = std::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i", filter])
+        .arg(&file)
+        .status();
+    assert!(made.unwrap().success());
+    std::fs::read(file).unwrap()
+}
+
+#[tokio::test]
+async fn silence_in_any_format_is_not_sent() {
+    if !crate::missing::has(&["ffmpeg"]) {
+        return;
+    }
+    let (config, sent) = serve(|_| (200, TIMED)).await;
+    let shelf = Shelf::new().await;
+    let engine = OpenAiTranscription::new(config, shelf.blobs.clone()).unwrap();
+    let silence = "anullsrc=r=16000:cl=mono:d=2";
+    let heard = async |extension: &str, format, filter: &str| {
+        let name = format!("{extension}.{}", filter.len());
+        let audio = shelf.put(&name, encoded(filter, extension)).await;
+        let request = Request {
+            format,
+            ..english(&audio)
+        };
+        engine.start(&name, &request).await.unwrap();
+        match ended(&engine, &name).await {
+            State::Done(transcript) => transcript.text,
+            other => panic!("{other:?}"),
+        }
+    };
+    for (extension, format) in [
+        ("mp3", MediaFormat::Mp3),
+        ("m4a", MediaFormat::M4a),
+        ("ogg", MediaFormat::Ogg),
+    ] {
+        assert_eq!(heard(extension, format, silence).await, "", "{extension}");
+    }
+    assert_eq!(sent.lock().unwrap().len(), 0);
+    let tone = "sine=frequency=440:duration=2";
+    assert_eq!(heard("mp3", MediaFormat::Mp3, tone).await, "Hello there.");
+    assert_eq!(sent.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]

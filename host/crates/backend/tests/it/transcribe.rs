@@ -5,8 +5,8 @@ use std::time::Duration;
 use aws_fake::{ACCESS_KEY_ID, Object, Pace, SECRET_ACCESS_KEY, Trouble};
 use backend::transcribe::Transcribe;
 use capability::blobs::Key;
-use capability::transcription::contract::{self, ended, english};
-use capability::transcription::{Error, Request, State, Transcript, Transcription};
+use capability::transcription::contract::{self, ended, english, forgotten};
+use capability::transcription::{Cause, Error, Request, State, Transcript, Transcription};
 
 use crate::amazon::{Amazon, NOBODY, account, bucket, key};
 
@@ -22,8 +22,7 @@ async fn amazon() -> (Amazon, Transcribe, Key) {
 
 /// As a host that is started anew has it.
 fn engine(amazon: &Amazon) -> Transcribe {
-    let engine = Transcribe::new(&amazon.aws, amazon.blobs.clone()).unwrap();
-    engine.with_pause(Duration::from_millis(20))
+    Transcribe::new(&amazon.aws, amazon.blobs.clone()).unwrap()
 }
 
 async fn transcript(engine: &Transcribe, request: &Request) -> Transcript {
@@ -70,6 +69,31 @@ async fn a_language_that_is_not_given_is_found() {
     };
     let transcript = transcript(&engine, &request).await;
     assert_eq!(transcript.language_code.as_deref(), Some("en-US"));
+}
+
+#[tokio::test]
+async fn a_language_is_found_among_those_that_the_operator_names() {
+    let (amazon, _, spoken) = amazon().await;
+    let found = async |languages: &[&str], job: &str| {
+        let languages = languages.iter().map(|&code| code.to_owned()).collect();
+        let engine = engine(&amazon).with_languages(languages);
+        let request = Request {
+            language_code: None,
+            ..english(&spoken)
+        };
+        engine.start(job, &request).await?;
+        match ended(&engine, job).await {
+            State::Done(transcript) => Ok(transcript.language_code.unwrap()),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(
+        found(&["de-DE", "fr-FR"], "stt.a").await,
+        Ok("de-DE".into())
+    );
+    assert_eq!(found(&["fr-FR"], "stt.b").await, Ok("fr-FR".into()));
+    let unknown = found(&["de-DE", "xx-XX"], "stt.c").await;
+    assert!(matches!(unknown, Err(Error::Invalid(_))), "{unknown:?}");
 }
 
 #[tokio::test]
@@ -128,10 +152,28 @@ async fn another_audio_s_job_of_that_name_is_not_taken_for_it() {
 #[tokio::test]
 async fn a_job_that_fails_tells_why() {
     let (amazon, engine, spoken) = amazon().await;
-    amazon.fake.fail_jobs(Some("The media is not audio."));
-    engine.start("stt.job", &english(&spoken)).await.unwrap();
-    let state = ended(&engine, "stt.job").await;
-    assert_eq!(state, State::Failed("The media is not audio.".into()));
+    let other = "The media format provided does not match the detected media format.";
+    for (job, why, cause) in [
+        ("stt.a", other, Cause::Corrupt),
+        (
+            "stt.b",
+            "Invalid sample rate for audio file.",
+            Cause::Format,
+        ),
+        (
+            "stt.c",
+            "Invalid file size: file size too large.",
+            Cause::Refused,
+        ),
+        ("stt.d", "Internal failure.", Cause::Engine),
+    ] {
+        amazon.fake.fail_jobs(Some(why));
+        engine.start(job, &english(&spoken)).await.unwrap();
+        let State::Failed(failure) = ended(&engine, job).await else {
+            panic!("it did not fail");
+        };
+        assert_eq!((failure.cause, failure.reason.as_str()), (cause, why));
+    }
 }
 
 #[tokio::test]
@@ -186,16 +228,10 @@ async fn a_vocabulary_that_is_not_ready_is_forgotten_too() {
         ..english(&spoken)
     };
     engine.start("stt.job", &request).await.unwrap();
-    engine.forget("stt.job").await.unwrap();
-    assert_eq!(engine.poll("stt.job").await, Err(Error::NotFound));
     // Refused while it is made ready, then not.
-    let deleted = async {
-        while amazon.fake.calls("DeleteVocabulary") < 2 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let deleted = tokio::time::timeout(Duration::from_secs(20), deleted).await;
-    assert!(deleted.is_ok(), "the vocabulary is left behind");
+    assert_eq!(engine.forget("stt.job").await, Err(Error::NotYet));
+    forgotten(&engine, "stt.job").await;
+    assert!(amazon.fake.calls("DeleteVocabulary") >= 2);
 }
 
 #[tokio::test]
@@ -218,17 +254,13 @@ async fn a_running_job_that_is_forgotten_is_deleted_when_it_has_ended() {
         .start("stt.job", &english(&spoken))
         .await
         .unwrap();
-    engine_before.forget("stt.job").await.unwrap();
+    assert_eq!(engine_before.forget("stt.job").await, Err(Error::NotYet));
     assert_eq!(engine_before.poll("stt.job").await, Err(Error::NotFound));
+    // The host ends, and the next one knows nothing of that: whoever wants it gone asks again.
     let other = engine(&amazon);
-    let gone = async {
-        while other.poll("stt.job").await != Err(Error::NotFound) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), gone)
-        .await
-        .unwrap();
+    assert_eq!(other.forget("stt.job").await, Err(Error::NotYet));
+    forgotten(&other, "stt.job").await;
+    assert_eq!(amazon.fake.transcription_jobs(), [""; 0]);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use capability::blobs::Key;
 use capability::transcription::{
-    Error, MediaFormat, Request, State, Transcript, Transcription, Word, job,
+    Cause, Error, Failure, MediaFormat, Request, State, Transcript, Transcription, Word, job,
 };
 use wasmtime::component::{Accessor, HasData};
 
@@ -109,6 +109,7 @@ fn to_host(audio: Key, request: wit::Request) -> Result<Request, wit::Error> {
             .speakers
             .map(|count| count.clamp(*SPEAKERS.start(), *SPEAKERS.end())),
         vocabulary: request.vocabulary,
+        duration_ms: request.duration_ms,
     })
 }
 
@@ -123,7 +124,7 @@ fn weight(state: &State) -> usize {
         State::Done(transcript) => {
             transcript.text.len() + transcript.words.iter().map(word).sum::<usize>()
         }
-        State::Failed(reason) => reason.len(),
+        State::Failed(failure) => failure.reason.len(),
     }
 }
 
@@ -132,7 +133,24 @@ impl From<State> for wit::State {
         match state {
             State::Running => Self::Running,
             State::Done(transcript) => Self::Done(transcript.into()),
-            State::Failed(reason) => Self::Failed(reason),
+            State::Failed(failure) => Self::Failed(failure.into()),
+        }
+    }
+}
+
+impl From<Failure> for wit::Failure {
+    fn from(failure: Failure) -> Self {
+        Self {
+            cause: match failure.cause {
+                Cause::Corrupt => wit::Cause::Corrupt,
+                Cause::Format => wit::Cause::Format,
+                Cause::Refused => wit::Cause::Refused,
+                Cause::AccessDenied => wit::Cause::AccessDenied,
+                Cause::Answer => wit::Cause::Answer,
+                Cause::Timeout => wit::Cause::Timeout,
+                Cause::Engine => wit::Cause::Engine,
+            },
+            reason: failure.reason,
         }
     }
 }
@@ -173,6 +191,7 @@ impl From<Error> for wit::Error {
                 Self::Unavailable
             }
             Error::QuotaExceeded => Self::QuotaExceeded,
+            Error::NotYet => Self::NotYet,
             Error::Invalid(why) => Self::Invalid(why),
         }
     }

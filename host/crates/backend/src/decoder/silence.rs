@@ -15,7 +15,7 @@ const SILENCE: f64 = 32.8;
 
 /// Whether it is WAV as engines want it: PCM of 16 bits, one channel, 16 kHz.
 /// <http://soundfile.sapp.org/doc/WaveFormat/>
-pub(super) async fn is_plain(path: &Path) -> bool {
+pub(crate) async fn is_plain(path: &Path) -> bool {
     let mut head = [0; 36];
     let read = async {
         let mut file = tokio::fs::File::open(path).await?;
@@ -32,7 +32,7 @@ pub(super) async fn is_plain(path: &Path) -> bool {
 }
 
 /// Whether it is such a file, and nothing is to be heard in it.
-pub(super) async fn is_silent(path: PathBuf) -> bool {
+pub(crate) async fn is_silent(path: PathBuf) -> bool {
     if !is_plain(&path).await {
         return false;
     }
@@ -62,7 +62,7 @@ fn loudest(path: &Path) -> std::io::Result<f64> {
 }
 
 /// A second of 440 Hz, as engines want it.
-pub(super) fn tone() -> Vec<u8> {
+pub(crate) fn tone() -> Vec<u8> {
     let mut file = b"RIFF\x24\x7d\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0".to_vec();
     for number in [16_000_u32, 32_000] {
         file.extend(number.to_le_bytes());
