@@ -2,7 +2,9 @@
 //! that listens.
 
 mod engines;
+mod killed;
 mod retention;
+mod round_trip;
 mod upload;
 
 use std::path::Path;
@@ -18,6 +20,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, PATIENCE, TestHost};
 
+const M4A: &[u8] = include_bytes!("../../../components/stt/src/probe/samples/tone.m4a");
+const FLAC: &[u8] = include_bytes!("../../../components/stt/src/probe/samples/tone.flac");
 const KEY: &str = "the tests' users sign with this key";
 /// What the tests' engine hears in everything.
 const HEARD: &str = r#"{"text":"Cells divide. They grow, too.","language":"english","words":[
@@ -337,6 +341,8 @@ async fn what_is_no_recording_is_refused_by_its_own_code() {
         (of_three, 422, "TOO_MANY_CHANNELS"),
         (broken, 422, "CORRUPT_AUDIO"),
         (tone()[..20].to_vec(), 422, "CORRUPT_AUDIO"),
+        (M4A[..M4A.len() / 2].to_vec(), 422, "CORRUPT_AUDIO"),
+        (FLAC[..60].to_vec(), 422, "CORRUPT_AUDIO"),
         (
             b"OggS and nothing that follows from it".to_vec(),
             422,
@@ -376,6 +382,96 @@ async fn what_is_no_recording_is_refused_by_its_own_code() {
             .await,
         ["0"]
     );
+    host.stop().await;
+}
+
+/// RIFF WAVE of 8 bits: a tone, or silence.
+fn wav_of_8_bits(loudness: f64) -> Vec<u8> {
+    let mut file = wav(0, 0.0);
+    file[28..32].copy_from_slice(&16_000_u32.to_le_bytes());
+    file[32..36].copy_from_slice(&[1, 0, 8, 0]);
+    file[40..44].copy_from_slice(&16_000_u32.to_le_bytes());
+    let sample = |at: u32| 128.0 + (f64::from(at) / 6.0).sin() * loudness * 127.0;
+    file.extend((0..16_000).map(|at| sample(at) as u8));
+    file
+}
+
+#[tokio::test]
+async fn recordings_that_are_not_what_they_seem_have_typed_results() {
+    if !crate::missing::has(&["ffmpeg"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let host = TestHost::with("components", |config| {
+        engine(config, folder.path(), "echo heard");
+    })
+    .await;
+    let cut = |file: &[u8], missing: usize| file[..file.len() - missing].to_vec();
+    let mut boasting = tone();
+    boasting[40..44].copy_from_slice(&1_000_000_u32.to_le_bytes());
+    for (name, file, extension, transcript, warnings) in [
+        // As Safari has them, and other strangers.
+        (
+            "mp4 as.webm",
+            M4A.to_vec(),
+            "m4a",
+            "heard",
+            json!(["NO_WORD_TIMES"]),
+        ),
+        (
+            "flac as.mp3",
+            FLAC.to_vec(),
+            "flac",
+            "heard",
+            json!(["NO_WORD_TIMES"]),
+        ),
+        (
+            "8 bits.wav",
+            wav_of_8_bits(0.5),
+            "wav",
+            "heard",
+            json!(["NO_WORD_TIMES"]),
+        ),
+        (
+            "8 silent bits.wav",
+            wav_of_8_bits(0.0),
+            "wav",
+            "",
+            json!(["SILENCE"]),
+        ),
+        (
+            "cut.flac",
+            cut(FLAC, 2_000),
+            "flac",
+            "heard",
+            json!(["AUDIO_TRUNCATED", "NO_WORD_TIMES"]),
+        ),
+        (
+            "cut.wav",
+            cut(&tone(), 20_000),
+            "wav",
+            "heard",
+            json!(["AUDIO_TRUNCATED", "NO_WORD_TIMES"]),
+        ),
+        (
+            "boasting.wav",
+            boasting,
+            "wav",
+            "heard",
+            json!(["AUDIO_TRUNCATED", "NO_WORD_TIMES"]),
+        ),
+    ] {
+        let taken = host.transcribe(file, name, &[]).await;
+        assert_eq!(taken.status, 202, "{name}: {}", taken.body);
+        let key = taken.body["s3_key"].as_str().unwrap().to_owned();
+        assert!(key.ends_with(&format!(".{extension}")), "{name}: {key}");
+        let done = host.transcribed(&id(&taken.body)).await;
+        assert_eq!(done["status"], "completed", "{name}: {done}");
+        assert_eq!(done["transcript"], transcript, "{name}");
+        assert_eq!(done["warnings"], warnings, "{name}");
+        let seconds = done["duration"].as_f64().unwrap();
+        assert!((0.5..=2.5).contains(&seconds), "{name}: {seconds} s");
+    }
     host.stop().await;
 }
 

@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 
+use super::retention::hurried;
 use super::{HEARD, calls, engine, id, tone, wav};
 use crate::harness::{PATIENCE, TestHost};
 
@@ -30,6 +31,11 @@ async fn without_an_engine_a_recording_is_kept_and_measured() {
         (&json!("failed"), &Value::Null)
     );
     assert_eq!(failed["failure"]["code"], "ENGINE_NOT_CONFIGURED");
+    let told = failed["failure"]["error"].as_str().unwrap();
+    assert!(
+        told.ends_with("tell the operator; the recording is kept"),
+        "{told}"
+    );
     assert_eq!(failed["duration"], 2.5);
     assert_eq!(host.recordings(), 1);
     let subtitles = host.get(&format!("/transcription/{job}/subtitles")).await;
@@ -47,12 +53,14 @@ async fn an_engine_that_fails_says_why_and_one_without_times_has_no_subtitles() 
     let failed = host.transcribed(&id(&taken)).await;
     assert_eq!(failed["failure"]["code"], "TRANSCRIPTION_FAILED");
     assert!(
-        failed["failure"]["error"]
+        failed["failure"]["reason"]
             .as_str()
             .unwrap()
             .ends_with("cannot read this"),
         "{failed}"
     );
+    let told = failed["failure"]["error"].as_str().unwrap();
+    assert!(told.contains("upload the recording again"), "{told}");
     host.stop().await;
 
     let host = TestHost::with("components", |config| {
@@ -114,7 +122,7 @@ fn amazon(config: &mut Config, fake: &Fake) {
         default: None,
         by_component: [("stt".to_owned(), "recordings".to_owned())].into(),
     };
-    backends.transcription.what = Transcription::Transcribe;
+    backends.transcription.what = Transcription::Transcribe(vec![]);
 }
 
 #[tokio::test]
@@ -170,14 +178,52 @@ async fn transcribe_is_asked_until_it_has_ended_and_forgets() {
         .await
         .ok();
     let failed = host.transcribed(&id(&taken)).await;
-    assert_eq!(
-        failed["failure"],
-        json!({ "code": "TRANSCRIPTION_FAILED", "error": "The media is broken." })
-    );
+    assert_eq!(failed["failure"]["code"], "TRANSCRIPTION_FAILED");
+    assert_eq!(failed["failure"]["reason"], "The media is broken.");
     host.delete(&format!("/transcription/{job}")).await.ok();
     let left = "s3://recordings/".to_owned();
     let (folder, last) = key.rsplit_once('/').unwrap();
     assert!(!fake.is_stored(&format!("{left}stt/{folder}/~{last}")));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_is_deleted_while_it_runs_is_forgotten_after_a_restart() {
+    let fake = Fake::start().await.unwrap();
+    fake.look_up_with(Box::new(|uri| {
+        uri.starts_with("s3://recordings/")
+            .then(|| Object::Audio("Hello.".into()))
+    }));
+    fake.pace(Pace::Looks(u32::MAX));
+    let host = TestHost::with("components", |config| amazon(config, &fake)).await;
+    let job = id(&host.transcribe(tone(), "a.wav", &[]).await.ok());
+    let begun = async {
+        while fake.transcription_jobs().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, begun)
+        .await
+        .expect("it begins");
+    host.delete(&format!("/transcription/{job}")).await.ok();
+    let answer = host.get(&format!("/transcription/{job}")).await;
+    assert_eq!(answer.code(), (404, "TRANSCRIPTION_NOT_FOUND"));
+    // Amazon is at work on it, and the note of that outlives the host.
+    let host = host.restart_changed(|config| amazon(config, &fake)).await;
+    let left = "select job_id from stt.leftovers";
+    assert_eq!(host.sql(left).await, [job.as_str()]);
+    assert_eq!(fake.transcription_jobs().len(), 1);
+    fake.pace(Pace::Looks(0));
+    host.sql("update stt.leftovers set due_at = now() returning ''")
+        .await;
+    host.operator().deploy("stt", hurried()).await.unwrap();
+    let gone = async {
+        while !host.sql(left).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("it goes");
+    assert_eq!(fake.transcription_jobs(), [""; 0]);
     host.stop().await;
 }
 

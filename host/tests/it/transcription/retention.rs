@@ -8,7 +8,7 @@ use super::{HEARD, engine, id, tone};
 use crate::harness::{PATIENCE, TestHost, target};
 
 /// The service with the clock of a test.
-fn hurried() -> Upload {
+pub(super) fn hurried() -> Upload {
     let folder = target().join("components");
     let manifest = std::fs::read_to_string(folder.join("stt.toml")).unwrap();
     let migrations = target().join("../migrations/stt");
