@@ -238,7 +238,7 @@ mod claim {
             }
             let row = postgres::fetch_optional(
                 "select fingerprint, status, location, body, \
-                 ceil(extract(epoch from claimed_at - now()) + $5)::bigint from idempotency \
+                 ceil(extract(epoch from claimed_at - now()))::bigint + $5::bigint from idempotency \
                  where tenant = $1 and user_id = $2 and route = $3 and key = $4",
                 params![
                     &self.tenant,

@@ -332,3 +332,63 @@ async fn an_answer_stands_behind_its_question() {
     );
     host.stop().await;
 }
+
+fn keyed(host: &TestHost) -> reqwest::RequestBuilder {
+    host.request(Method::POST, "/chat")
+        .header("idempotency-key", "k")
+        .json(&json!({ "message": "What is mitosis?", "user_id": "alice" }))
+}
+
+async fn refused(host: &TestHost) -> String {
+    let answer = host.send(keyed(host)).await;
+    assert_eq!(answer.code(), (409, "IDEMPOTENCY_KEY_IN_USE"));
+    answer.headers["retry-after"].to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_key_whose_request_died_is_free_when_its_lease_ends() {
+    let host = TestHost::start().await;
+    host.send(keyed(&host)).await.ok();
+    // As if it had been killed before it answered, so long ago.
+    for (dead, told) in [
+        (
+            "update chat.idempotency set status = null, body = null, claimed_at = now() - interval '12 s' returning key",
+            "5",
+        ),
+        (
+            "update chat.idempotency set claimed_at = now() - interval '28.5 s' returning key",
+            "2",
+        ),
+    ] {
+        host.sql(dead).await;
+        assert_eq!(refused(&host).await, told);
+    }
+    host.sql("update chat.idempotency set claimed_at = now() - interval '31 s' returning key")
+        .await;
+    host.send(keyed(&host)).await.ok();
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_takes_long_keeps_its_key() {
+    let model = Scripted::start(|_| Script::Hangs("Hm".into())).await;
+    let host = model.host().await;
+    let client = tokio::spawn(keyed(&host).send());
+    let wait = async |sql: &'static str| {
+        let seen = async {
+            while host.sql(sql).await != ["1"] {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        let seen = tokio::time::timeout(PATIENCE, seen).await;
+        assert!(seen.is_ok(), "{sql}");
+    };
+    wait("select count(*)::text from chat.chat_messages").await;
+    host.sql("update chat.idempotency set claimed_at = now() - interval '25 s' returning key")
+        .await;
+    wait("select count(*)::text from chat.idempotency where claimed_at > now() - interval '15 s'")
+        .await;
+    assert_eq!(refused(&host).await, "5");
+    client.abort();
+    host.stop().await;
+}

@@ -111,7 +111,8 @@ async fn session_of(
     let own = Uuid::new_v5(&Uuid::NAMESPACE_OID, fingerprint(&parts).as_bytes()).to_string();
     let make = format!(
         "insert into chat_sessions (session_id, name, tenant, user_id, title) \
-         select case when other then $5 else $1 end, case when other then $1 end, $2, $3, $4 \
+         select case when other then $5::text else $1::text end, case when other then $1::text end, \
+         $2::text, $3::text, $4::text \
          from (select exists (select from chat_sessions where session_id = $1) as other) o \
          where {OWN_SESSION} is null on conflict do nothing"
     );
