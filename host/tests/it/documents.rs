@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, PATIENCE, TestHost, pdf};
 
 /// A scanned page that says LECTERN.
-const PAGE: &[u8] = include_bytes!("../../crates/backend/tests/it/samples/page.jpg");
+pub(crate) const PAGE: &[u8] = include_bytes!("../../crates/backend/tests/it/samples/page.jpg");
 
-fn has_ocr() -> bool {
+pub(crate) fn has_ocr() -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let has = |name| std::env::split_paths(&path).any(|folder| folder.join(name).exists());
     has("tesseract") && has("pdftoppm")

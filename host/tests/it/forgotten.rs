@@ -8,7 +8,7 @@ use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
-use crate::harness::TestHost;
+use crate::harness::{PATIENCE, TestHost};
 use crate::model::Model;
 use crate::quiz::{key, quiet, sql};
 
@@ -307,5 +307,26 @@ async fn what_a_model_says_again_without_the_document_goes_with_it() {
     // The session goes on.
     let answer = host.post("/chat", ask("Hello again")).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn dead_letters_go_when_they_are_old() {
+    let host = TestHost::start().await;
+    host.sql(
+        "insert into lectern.dead_letters (consumer, event_id, topic, key, payload, occurred_at, attempts, reason, died_at) \
+         select 'chat', gen_random_uuid(), 'document.processed', age::text, '{}', now(), 5, 'trap', \
+         now() - make_interval(days => age) from generate_series(29, 12031, 2) age returning key",
+    )
+    .await;
+    // The clock looks when it begins, and every hour.
+    let host = host.restart().await;
+    let left = async {
+        while host.sql("select key from lectern.dead_letters").await != ["29"] {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let gone = tokio::time::timeout(PATIENCE, left).await;
+    assert!(gone.is_ok(), "old dead letters are still there");
     host.stop().await;
 }
