@@ -274,7 +274,7 @@ pub(crate) fn things(text: &str, tokenizer: &Tokenizer) -> Vec<String> {
         let words: Vec<&str> = clause.unicode_words().collect();
         let is_plain = |word: &&str| tokenizer.tokens(word).is_empty();
         for (at, word) in words.iter().enumerate().skip(1) {
-            let is_alone = words.get(at + 1).is_none_or(|next| is_plain(&next));
+            let is_alone = words.get(at + 1).is_none_or(is_plain);
             let before = fold(words[at - 1]);
             if is_alone
                 && DETERMINERS.contains(&before.as_str())

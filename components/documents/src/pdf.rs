@@ -12,7 +12,7 @@ use unpdf::render::PageSelection;
 use crate::read::{Collector, MAX_PAGES, Reading, Reason, Unreadable, clean};
 
 /// Pages between two times that a reader is asked to go on, and looks whether it is still wanted.
-const STRETCH: u32 = 20;
+const STRETCH: u32 = 50;
 /// A page with fewer characters under a picture that covers [`COVER`] of it is that picture: a scan
 /// with a folio.
 const FOLIO: usize = 24;
