@@ -131,7 +131,8 @@ bench-metrics: components
 quality:
     cargo test --locked -p chat -p quiz --test quality -- --nocapture
 
-# Measures an answer from a document of 300 pages, and a history of 1,000 messages beside an empty handler.
+# Measures an answer from a document of 300 pages, a history of 1,000 messages beside an empty handler, a PDF in
+# the sandbox beside native, and what a large one makes the host grow by.
 bench-chat: components
     cargo bench --locked -p host --bench chat
 

@@ -1,5 +1,6 @@
-//! What a learner of a long book waits for: an answer from a document of 300 pages without a model, and a
-//! history of a thousand messages beside an empty handler, in one run. `just bench-chat` runs it.
+//! What a learner of a long book waits for: an answer from a document of 300 pages without a model, a
+//! history of a thousand messages beside an empty handler, and a PDF in the sandbox beside the same code
+//! native, in one run. `just bench-chat` runs it.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
 #![allow(clippy::print_stdout, reason = "a bench's result")]
@@ -7,6 +8,7 @@
 
 #[path = "../handlers/load.rs"]
 mod load;
+mod reader;
 #[path = "../handlers/servers.rs"]
 mod servers;
 
@@ -51,11 +53,31 @@ fn main() {
     let running = runtime.block_on(host::assemble::assemble(&config)).unwrap();
     let gateway = runtime.block_on(servers::gateway(&running.platform));
     load::pin_process(0);
-    let document = book(gateway);
-    questions(gateway, document);
-    history(gateway);
+    if is_wanted("questions") {
+        let document = book(gateway);
+        questions(gateway, document);
+    }
+    let parts: [(&str, fn(SocketAddr)); 3] = [
+        ("history", history),
+        ("pdf", reader::speed),
+        ("memory", reader::memory),
+    ];
+    for (name, part) in parts {
+        if is_wanted(name) {
+            part(gateway);
+        }
+    }
     runtime.block_on(running.stop(tokio::time::Instant::now() + Duration::from_secs(10)));
     runtime.block_on(cluster.stop());
+}
+
+/// All parts, or those that are named behind `--`.
+fn is_wanted(part: &str) -> bool {
+    let mut names = std::env::args()
+        .skip(1)
+        .filter(|name| !name.starts_with('-'))
+        .peekable();
+    names.peek().is_none() || names.any(|name| name == part)
 }
 
 fn target() -> PathBuf {
