@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin_key::{self, KeyError};
 use crate::backing::{self, Choice};
 use crate::boot;
 use crate::bundle::{self, BundleError};
@@ -35,6 +36,7 @@ use crate::live::Live;
 use crate::metrics::Counters;
 use crate::schedule::Schedule;
 use crate::trace::{TraceError, Traces};
+use crate::webhook::{self, Webhooks};
 
 /// Why the host does not start.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +70,9 @@ pub enum StartError {
     /// A component that is not run.
     #[error(transparent)]
     Deploy(#[from] DeployError),
+    /// Nothing that secrets could come from.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// No revisions.
     #[error("the revisions cannot be read: {0}")]
     Revisions(#[from] backend::revisions::Error),
@@ -96,6 +101,7 @@ pub struct Platform {
     aws_calls: Calls,
     databases: Arc<Databases>,
     tracer: Tracer,
+    webhooks: Arc<Webhooks>,
 }
 
 /// What has to be ended with the platform, in its order.
@@ -103,6 +109,7 @@ pub struct Running {
     /// For the gateway.
     pub platform: Arc<Platform>,
     following: TaskTracker,
+    telling: TaskTracker,
     scheduling: JoinHandle<()>,
     stop: CancellationToken,
     relays: Vec<JoinHandle<()>>,
@@ -152,6 +159,11 @@ impl Platform {
     /// Where the outboxes are.
     pub fn databases(&self) -> &Databases {
         &self.databases
+    }
+
+    /// Whom learners have told of what is finished.
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.webhooks
     }
 
     /// How the servers behind it are.
@@ -213,6 +225,8 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
     let dead_letters = DeadLetters::new(pools.collect(), config.dead_letter_days);
     let schedule = Schedule::new(deployer.live.clone(), timers, dead_letters);
     let scheduling = tokio::spawn(schedule.run(stop.clone()));
+    let webhooks = webhooks(config, &databases)?;
+    let telling = webhooks.start(broker.clone(), stop.clone());
     let platform = Arc::new(Platform {
         deployer,
         health: Health::new(backing.dependencies),
@@ -222,10 +236,12 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
         aws_calls: backing.aws_calls,
         databases: databases.clone(),
         tracer: tracer.clone(),
+        webhooks,
     });
     Ok(Running {
         platform,
         following,
+        telling,
         scheduling,
         stop,
         relays,
@@ -235,6 +251,16 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
         traces,
         _lock: lock,
     })
+}
+
+fn webhooks(config: &Config, databases: &Databases) -> Result<Arc<Webhooks>, KeyError> {
+    let own = config.edge.webhook_key.as_ref();
+    let secret = own.or(config.identity.secret.as_ref());
+    let key = webhook::Key::new(admin_key::obtain(secret, &config.data_dir)?);
+    let store = backend::webhooks::Webhooks::new(databases.shared().pool.clone());
+    // Elsewhere a learner is not the operator.
+    let loopback = config.edge.webhook_loopback && config.is_development();
+    Ok(Arc::new(Webhooks::new(store, key, loopback)))
 }
 
 /// One host to a data directory: its staging folder and private database are nobody else's.
@@ -264,6 +290,12 @@ impl Running {
             .is_err()
         {
             tracing::warn!("some timers' calls did not end in time; they will be made again");
+        }
+        if tokio::time::timeout_at(deadline, self.telling.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some webhooks did not answer in time; they will be told again");
         }
         let deployer = self.platform.deployer();
         if tokio::time::timeout_at(deadline, deployer.live.stop())

@@ -37,6 +37,7 @@ use crate::config::edge::Edge;
 use crate::config::identity::Identity;
 use crate::dispatch::{DispatchError, Kind, dispatch};
 use crate::token::Claims;
+use crate::webhook::Webhooks;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Bytes of a path with its query.
@@ -134,6 +135,7 @@ impl Gateway {
             "/health/live" => return (host, Ok(status::live())),
             "/capabilities" => return (host, Ok(status::capabilities(&self.platform))),
             websocket::PATH => return (host, websocket::open(self, request).await),
+            _ if Webhooks::is_route(path) => return (host, self.webhooks(request).await),
             _ => {}
         }
         let table = self.platform.live().table();
@@ -179,6 +181,15 @@ impl Gateway {
             (answer, _) => answer.map_err(Problem::Dispatch),
         };
         (name, answer)
+    }
+}
+
+impl Gateway {
+    async fn webhooks(&self, request: Request) -> Result<Response, Problem> {
+        let claims = self.authenticator.authenticate(request.headers()).await;
+        let claims = claims.map_err(Problem::Denied)?;
+        let answer = self.platform.webhooks().answer(claims.as_ref(), request);
+        answer.await.map_err(Problem::Webhook)
     }
 }
 

@@ -37,3 +37,4 @@ pub mod telemetry;
 pub mod template;
 pub mod token;
 pub mod trace;
+pub mod webhook;

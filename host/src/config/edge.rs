@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::ConfigError;
+use secrecy::SecretString;
+
 use super::environment::Environment;
+use super::{ConfigError, SECRET_BYTES};
 
 /// Ten thousand learners with a live connection each, and room for their requests.
 const MAX_CONNECTIONS: usize = 20_000;
@@ -17,6 +19,11 @@ pub struct Edge {
     pub origins: Vec<String>,
     /// `LECTERN_MAX_CONNECTIONS`: of all learners' listeners together.
     pub max_connections: usize,
+    /// `LECTERN_WEBHOOK_KEY`: what webhooks' secrets come from, where it is not `JWT_SECRET_KEY`: hosts on
+    /// one database need the same.
+    pub webhook_key: Option<SecretString>,
+    /// `LECTERN_WEBHOOK_LOOPBACK=1`: in development mode, webhooks may go to this machine, by http too.
+    pub webhook_loopback: bool,
 }
 
 /// A certificate with its key, both PEM.
@@ -34,6 +41,8 @@ impl Default for Edge {
             tls: None,
             origins: vec![],
             max_connections: MAX_CONNECTIONS,
+            webhook_key: None,
+            webhook_loopback: false,
         }
     }
 }
@@ -47,6 +56,8 @@ impl Edge {
             tls: tls(environment)?,
             origins: origins.map(origin).collect::<Result<_, _>>()?,
             max_connections: max_connections(environment)?,
+            webhook_key: webhook_key(environment)?,
+            webhook_loopback: environment.get("LECTERN_WEBHOOK_LOOPBACK").as_deref() == Some("1"),
         })
     }
 }
@@ -96,6 +107,17 @@ fn max_connections(environment: &Environment) -> Result<usize, ConfigError> {
             name.into(),
             format!("is {text}: a number from 1 to 1000000"),
         )),
+    }
+}
+
+fn webhook_key(environment: &Environment) -> Result<Option<SecretString>, ConfigError> {
+    let name = "LECTERN_WEBHOOK_KEY";
+    match environment.get(name) {
+        Some(key) if key.len() < SECRET_BYTES => Err(ConfigError::Invalid(
+            name.into(),
+            format!("has {} bytes: {SECRET_BYTES} are the least", key.len()),
+        )),
+        key => Ok(key.map(SecretString::from)),
     }
 }
 

@@ -10,6 +10,7 @@ use time::{OffsetDateTime, UtcOffset};
 
 use crate::dispatch::DispatchError;
 use crate::gateway::auth::Denied;
+use crate::webhook::Refusal;
 
 /// What the host answers by itself.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(crate) enum Problem {
     EncodedBody,
     /// The path speaks WebSocket alone.
     NotAWebSocket,
+    /// Of a webhook's API.
+    Webhook(Refusal),
     Dispatch(DispatchError),
 }
 
@@ -136,6 +139,10 @@ impl Problem {
                 "SERVICE_DRAINING",
                 "the service is out of service for a while",
             ),
+            Self::Webhook(Refusal::Invalid(why)) => {
+                return (StatusCode::BAD_REQUEST, "VALIDATION_ERROR", why.clone());
+            }
+            Self::Webhook(refusal) => webhook(refusal),
             Self::Dispatch(DispatchError::BodyTooLarge { limit }) => {
                 let message = format!("the body exceeds {limit} bytes");
                 return (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message);
@@ -154,6 +161,52 @@ impl Problem {
     pub(crate) fn render(&self, request_id: &str) -> Response {
         let (status, code, message) = self.parts();
         render(status, code, &message, request_id, None)
+    }
+}
+
+fn webhook(refusal: &Refusal) -> (StatusCode, &'static str, &'static str) {
+    match refusal {
+        Refusal::NoSuchPath => (StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such path"),
+        Refusal::NoSuchMethod => (
+            StatusCode::METHOD_NOT_ALLOWED,
+            "METHOD_NOT_ALLOWED",
+            "the path has other methods",
+        ),
+        Refusal::NoSuchWebhook => (
+            StatusCode::NOT_FOUND,
+            "WEBHOOK_NOT_FOUND",
+            "there is no such webhook",
+        ),
+        Refusal::Malformed => (
+            StatusCode::BAD_REQUEST,
+            "MALFORMED_JSON",
+            "the body is no JSON",
+        ),
+        Refusal::Invalid(_) => (
+            StatusCode::BAD_REQUEST,
+            "VALIDATION_ERROR",
+            "the request is not as described",
+        ),
+        Refusal::TooLarge => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "PAYLOAD_TOO_LARGE",
+            "a webhook has 16 KiB at most",
+        ),
+        Refusal::TooMany => (
+            StatusCode::CONFLICT,
+            "TOO_MANY_WEBHOOKS",
+            "a user has 10 webhooks at most",
+        ),
+        Refusal::Foreign => (
+            StatusCode::FORBIDDEN,
+            "FORBIDDEN",
+            "`user_id` is not the token's subject",
+        ),
+        Refusal::Unavailable => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "DATABASE_UNAVAILABLE",
+            "the database cannot be reached",
+        ),
     }
 }
 

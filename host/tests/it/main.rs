@@ -48,4 +48,5 @@ mod speech;
 mod swap;
 mod traces;
 mod transcription;
+mod webhooks;
 mod websocket;

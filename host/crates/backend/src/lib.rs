@@ -28,6 +28,7 @@ pub mod tesseract;
 pub mod textract;
 pub mod timers;
 pub mod transcribe;
+pub mod webhooks;
 
 /// A named point where the fault tests kill the host: aborts on the spot, as SIGKILL would, where
 /// `FAILPOINTS` says so. Compiled out without the feature `failpoints`.

@@ -46,6 +46,11 @@ const PLATFORM: &[(i64, &str, &str)] = &[
         include_str!("../../../../../migrations/platform/0005_create_timers.sql"),
     ),
     (
+        7,
+        "create webhooks",
+        include_str!("../../../../../migrations/platform/0007_create_webhooks.sql"),
+    ),
+    (
         8,
         "carry request ids",
         include_str!("../../../../../migrations/platform/0008_carry_request_ids.sql"),
