@@ -12,8 +12,10 @@ use backend::postgres::cluster::{Cluster, ClusterError};
 use backend::postgres::provision::ProvisionError;
 use backend::revisions::RevisionStore;
 use backend::timers::Timers;
+use capability::breaker::Breaker;
 use capability::events::Broker;
 use capability::trace::Tracer;
+use capability::usage::Usage;
 use runtime::Engine;
 use time::OffsetDateTime;
 use tokio::task::JoinHandle;
@@ -31,6 +33,7 @@ use crate::databases::Databases;
 use crate::deploy::{DeployError, Deployer};
 use crate::factory::Factory;
 use crate::follow::Follower;
+use crate::gateway::limits::Limits;
 use crate::health::Health;
 use crate::live::Live;
 use crate::metrics::Counters;
@@ -102,6 +105,9 @@ pub struct Platform {
     databases: Arc<Databases>,
     tracer: Tracer,
     webhooks: Arc<Webhooks>,
+    limits: Limits,
+    usage: Arc<dyn Usage>,
+    breakers: Vec<(&'static str, Arc<Breaker>)>,
 }
 
 /// What has to be ended with the platform, in its order.
@@ -166,6 +172,21 @@ impl Platform {
         &self.webhooks
     }
 
+    /// How much one may ask.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Between components and servers, by the server's name.
+    pub fn breakers(&self) -> &[(&'static str, Arc<Breaker>)] {
+        &self.breakers
+    }
+
+    /// What users have used of their budgets.
+    pub fn usage(&self) -> &Arc<dyn Usage> {
+        &self.usage
+    }
+
     /// How the servers behind it are.
     pub fn health(&self) -> &Health {
         &self.health
@@ -193,7 +214,7 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
     let traces = Traces::start(config.otlp.as_ref(), &config.backends)?;
     let tracer = traces.tracer.clone();
     let backing = backing::connect(config, &databases, &tracer).await?;
-    let broker = backing.broker;
+    let (broker, usage) = (backing.broker, backing.shared.usage.clone());
     let engine =
         Engine::new(Some(&config.compiled)).map_err(|e| StartError::Engine(format!("{e:#}")))?;
     let deployer = Arc::new(Deployer {
@@ -234,6 +255,9 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
         choices: backing::choices(config),
         counters: Counters::default(),
         aws_calls: backing.aws_calls,
+        limits: Limits::new(config.limits.clone(), backing.rates),
+        usage,
+        breakers: backing.breakers,
         databases: databases.clone(),
         tracer: tracer.clone(),
         webhooks,

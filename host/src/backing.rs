@@ -23,14 +23,16 @@ use backend::scratch;
 use backend::tesseract::Tesseract;
 use backend::textract::Textract;
 use backend::transcribe::Transcribe;
+use backend::usage::PgUsage;
 use capability::blobs::Blobs;
 use capability::blobs::local::LocalBlobs;
 use capability::blobs::routed::Routed;
-use capability::cache::Cache;
+use capability::breaker::{Breaker, Guarded, Policy};
 use capability::cache::local::LocalCache;
 use capability::events::{Broker, Error as EventsError};
 use capability::llm::{Llm, NoLlm};
 use capability::ocr::{NoOcr, Ocr};
+use capability::rates::Rates;
 use capability::speech::Speech;
 use capability::trace::Tracer;
 use capability::transcription::{NoTranscription, Transcription};
@@ -73,6 +75,33 @@ pub struct Backing {
     pub dependencies: Vec<Dependency>,
     /// Of Amazon's services.
     pub aws_calls: Calls,
+    /// Between components and servers, by the server's name.
+    pub breakers: Vec<(&'static str, Arc<Breaker>)>,
+    /// Where hosts count together who asks how often.
+    pub rates: Option<Arc<dyn Rates>>,
+}
+
+/// When Amazon is no longer asked: its SDK has tried each call several times by then.
+const BREAKER: Policy = Policy {
+    failures: 5,
+    cool_down: Duration::from_secs(5),
+    share: None,
+};
+
+/// Between components and servers.
+#[derive(Default)]
+struct Breakers(Vec<(&'static str, Arc<Breaker>)>);
+
+impl Breakers {
+    fn put(&mut self, name: &'static str, breaker: Arc<Breaker>) {
+        self.0.push((name, breaker));
+    }
+
+    fn add(&mut self, name: &'static str) -> Arc<Breaker> {
+        let breaker = Arc::new(Breaker::new(BREAKER));
+        self.put(name, breaker.clone());
+        breaker
+    }
 }
 
 /// Where blobs of the host's own lie.
@@ -93,23 +122,32 @@ pub async fn connect(
     if backends.uses_s3() {
         dependencies.push(storage(s3.clone()));
     }
-    let blobs = blobs(config, &s3).await?;
+    let mut breakers = Breakers::default();
+    let blobs = blobs(config, &s3, &mut breakers).await?;
     let left = scratch::sweep();
     if left > 0 {
         tracing::info!(left, "files that a killed host has left are removed");
     }
+    let redis = redis(backends, &mut dependencies)?;
     let shared = Shared {
-        cache: cache(backends, &mut dependencies)?,
+        cache: match &redis {
+            Some(redis) => redis.clone(),
+            None => Arc::new(LocalCache::new(CACHE_BYTES)),
+        },
         llm: match &backends.llm {
-            Some(llm) => model(llm)?,
+            Some(llm) => model(llm, &mut breakers)?,
             None => Arc::new(NoLlm),
         },
-        speech: speech(backends, &aws)?,
-        transcription: transcription(backends, &aws, &s3, &blobs, databases)?,
-        ocr: ocr(backends, &aws, &s3, &blobs).await,
+        speech: speech(backends, &aws, &mut breakers)?,
+        transcription: transcription(backends, &aws, &s3, &blobs, databases, &mut breakers)?,
+        ocr: ocr(backends, &aws, &s3, &blobs, &mut breakers).await,
         outbound: Arc::new(HttpClient::new(config.outbound_private)),
         secrets: config.secrets.clone(),
         settings: config.settings.clone(),
+        usage: Arc::new(PgUsage::new(
+            databases.shared().pool.clone(),
+            config.limits.budgets,
+        )),
         tracer: tracer.clone(),
         blobs,
     };
@@ -118,38 +156,48 @@ pub async fn connect(
         shared,
         dependencies,
         aws_calls: aws.calls,
+        breakers: breakers.0,
+        rates: redis.map(|redis| redis as Arc<dyn Rates>),
     })
 }
 
-async fn blobs(config: &Config, s3: &Arc<S3Blobs>) -> Result<Arc<dyn Blobs>, StartError> {
+async fn blobs(
+    config: &Config,
+    s3: &Arc<S3Blobs>,
+    breakers: &mut Breakers,
+) -> Result<Arc<dyn Blobs>, StartError> {
     let buckets = &config.backends.buckets;
+    if !config.backends.uses_s3() {
+        return Ok(Arc::new(LocalBlobs::open(&folder(config)).await?));
+    }
+    let s3: Arc<dyn Blobs> = Arc::new(Guarded {
+        inner: s3.clone() as Arc<dyn Blobs>,
+        breaker: breakers.add("s3"),
+    });
     if buckets.default.is_some() {
-        return Ok(s3.clone());
+        return Ok(s3);
     }
     let local: Arc<dyn Blobs> = Arc::new(LocalBlobs::open(&folder(config)).await?);
-    if buckets.by_component.is_empty() {
-        return Ok(local);
-    }
     let named = buckets.by_component.keys();
     Ok(Arc::new(Routed {
         named: named
-            .map(|name| (name.clone(), s3.clone() as Arc<dyn Blobs>))
+            .map(|name| (name.clone(), s3.clone()))
             .collect::<BTreeMap<_, _>>(),
         otherwise: local,
     }))
 }
 
-fn cache(
+fn redis(
     backends: &Backends,
     dependencies: &mut Vec<Dependency>,
-) -> Result<Arc<dyn Cache>, StartError> {
+) -> Result<Option<Arc<RedisCache>>, StartError> {
     let Some(config) = &backends.redis else {
-        return Ok(Arc::new(LocalCache::new(CACHE_BYTES)));
+        return Ok(None);
     };
     let unfit = |error: Unusable| StartError::Backend("Redis", error.to_string());
     let redis = Arc::new(RedisCache::new(config).map_err(unfit)?);
     dependencies.push(redis_server(redis.clone()));
-    Ok(redis)
+    Ok(Some(redis))
 }
 
 fn redis_server(redis: Arc<RedisCache>) -> Dependency {
@@ -218,7 +266,7 @@ pub async fn servers(config: &Config) -> Result<Vec<Dependency>, StartError> {
     if let Some(config) = &backends.kafka {
         servers.push(kafka_cluster(kafka(config)?));
     }
-    cache(backends, &mut servers)?;
+    redis(backends, &mut servers)?;
     if backends.uses_s3() {
         servers.push(storage(s3(backends, &Aws::load(&backends.aws).await)));
     }
@@ -275,9 +323,16 @@ fn storage(s3: Arc<S3Blobs>) -> Dependency {
     }
 }
 
-fn speech(backends: &Backends, aws: &Aws) -> Result<Arc<dyn Speech>, StartError> {
+fn speech(
+    backends: &Backends,
+    aws: &Aws,
+    breakers: &mut Breakers,
+) -> Result<Arc<dyn Speech>, StartError> {
     Ok(match backends.speech.what {
-        backends::Speech::Polly => Arc::new(Polly::new(aws)),
+        backends::Speech::Polly => Arc::new(Guarded {
+            inner: Arc::new(Polly::new(aws)) as Arc<dyn Speech>,
+            breaker: breakers.add("polly"),
+        }),
         backends::Speech::Local => {
             let flite = Flite::new(VOICES);
             Arc::new(flite.map_err(|e| StartError::Backend("the host's voice", e.to_string()))?)
@@ -291,6 +346,7 @@ fn transcription(
     s3: &Arc<S3Blobs>,
     blobs: &Arc<dyn Blobs>,
     databases: &Databases,
+    breakers: &mut Breakers,
 ) -> Result<Arc<dyn Transcription>, StartError> {
     use backends::Transcription as Choice;
     let jobs = || databases.shared().pool.clone();
@@ -298,11 +354,17 @@ fn transcription(
     Ok(match &backends.transcription.what {
         Choice::Transcribe(languages) => {
             let transcribe = Transcribe::new(aws, s3.clone()).map_err(|e| unfit(e.to_string()))?;
-            Arc::new(transcribe.with_languages(languages.clone()))
+            let transcribe = transcribe.with_languages(languages.clone());
+            Arc::new(Guarded {
+                inner: Arc::new(transcribe) as Arc<dyn Transcription>,
+                breaker: breakers.add("transcribe"),
+            })
         }
         Choice::OpenAi(config) => {
             let server = OpenAiTranscription::new(config.clone(), blobs.clone());
-            Arc::new(server.map_err(|e| unfit(e.to_string()))?.shared(jobs()))
+            let server = server.map_err(|e| unfit(e.to_string()))?.shared(jobs());
+            breakers.put("openai_transcription", server.breaker());
+            Arc::new(server)
         }
         Choice::Command(config) => {
             let command = EngineCommand::new(config.clone(), blobs.clone());
@@ -333,9 +395,13 @@ async fn ocr(
     aws: &Aws,
     s3: &Arc<S3Blobs>,
     blobs: &Arc<dyn Blobs>,
+    breakers: &mut Breakers,
 ) -> Arc<dyn Ocr> {
     match backends.ocr.what {
-        backends::Ocr::Textract => Arc::new(Textract::new(aws, s3.clone())),
+        backends::Ocr::Textract => Arc::new(Guarded {
+            inner: Arc::new(Textract::new(aws, s3.clone())) as Arc<dyn Ocr>,
+            breaker: breakers.add("textract"),
+        }),
         backends::Ocr::Local => match Tesseract::find(READERS, blobs.clone()).await {
             Ok(tesseract) => Arc::new(tesseract),
             Err(missing) => {
@@ -348,8 +414,12 @@ async fn ocr(
 }
 
 /// The configured model; whether its server knows it is told in the log, beside the start.
-fn model(config: &backend::openai::Config) -> Result<Arc<dyn Llm>, StartError> {
+fn model(
+    config: &backend::openai::Config,
+    breakers: &mut Breakers,
+) -> Result<Arc<dyn Llm>, StartError> {
     let llm = Arc::new(OpenAi::new(config.clone())?);
+    breakers.put("llm", llm.breaker());
     let (asked, name, server) = (llm.clone(), config.model.clone(), config.shown_url());
     tokio::spawn(async move {
         match asked.check_model().await {

@@ -5,6 +5,7 @@ pub mod backends;
 pub mod edge;
 mod environment;
 pub mod identity;
+pub mod limits;
 pub mod settings;
 pub mod telemetry;
 
@@ -17,6 +18,7 @@ use backends::Backends;
 use edge::Edge;
 use environment::Environment;
 use identity::Identity;
+use limits::Limits;
 use secrecy::SecretString;
 use settings::Settings;
 use telemetry::Otlp;
@@ -57,6 +59,8 @@ pub struct Config {
     pub settings: Settings,
     /// `LECTERN_DEAD_LETTER_DAYS`: how long events are kept that nobody could handle.
     pub dead_letter_days: u32,
+    /// How much one may ask.
+    pub limits: Limits,
     /// With `LECTERN_OUTBOUND_PRIVATE=1`: a granted host may have a private address.
     pub outbound_private: bool,
     /// Where traces go, if anywhere.
@@ -102,6 +106,7 @@ impl Config {
             components: components.unwrap_or_else(built_components),
             backends: Backends::of(&environment)?,
             edge: Edge::of(&environment)?,
+            limits: Limits::of(&environment, identity.is_development())?,
             identity,
             secrets: secrets(&environment),
             settings: Settings::of(&environment)?,
@@ -150,8 +155,8 @@ fn secrets(environment: &Environment) -> BTreeMap<String, String> {
 }
 
 impl Config {
-    /// What a bare machine has: loopback ports that are free, a private database, no model, development
-    /// mode.
+    /// What a bare machine has: loopback ports that are free, a private database, no model, no
+    /// limits, development mode.
     pub fn embedded(data_dir: &Path, components: PathBuf) -> Self {
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
@@ -167,6 +172,7 @@ impl Config {
             secrets: BTreeMap::new(),
             settings: Settings::default(),
             dead_letter_days: DEAD_LETTER_DAYS,
+            limits: Limits::off(),
             outbound_private: false,
             otlp: None,
         }

@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
+use capability::breaker::Permit;
 use capability::trace::{Cause, KeyValue, Span, SpanKind};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -30,6 +31,11 @@ pub enum DispatchError {
     },
     /// The body does not come, or hardly.
     BodyStalled,
+    /// The component fails too often to be asked.
+    Open {
+        /// Until it is tried again.
+        rest: Duration,
+    },
     /// The component gave none.
     Call(CallError),
 }
@@ -53,6 +59,16 @@ pub async fn dispatch(
     if request.body().size_hint().lower() > limit {
         return Err(DispatchError::BodyTooLarge { limit });
     }
+    let permit = match kind {
+        // A probe is to find out.
+        Kind::Probe => None,
+        Kind::Request => Some(revision.breaker().admit().ok_or_else(|| {
+            revision.stats().request(Ended::Refused, Duration::ZERO);
+            DispatchError::Open {
+                rest: revision.breaker().rest(),
+            }
+        })?),
+    };
     let began = Instant::now();
     let mut span = span(revision);
     let turn = match kind {
@@ -84,6 +100,7 @@ pub async fn dispatch(
     };
     let answer = cause.scope(revision.handle(request)).await;
     span.answered(&answer);
+    judge(permit, &answer);
     // Whatever the component made of a body that broke off: the reason is ours to tell.
     match broken.load(Ordering::Relaxed) {
         TOO_LARGE => {
@@ -124,6 +141,17 @@ pub(crate) fn told(revision: &Revision) -> (String, Vec<KeyValue>) {
         ),
     ];
     (component, attributes)
+}
+
+/// What the component answers is its own affair, an error's status too; that it cannot answer is not. Where
+/// it had no turn, or the host no room for an instance, nothing is known.
+fn judge<T>(permit: Option<Permit<'_>>, answer: &Result<T, CallError>) {
+    match (permit, answer) {
+        (None, _) => {}
+        (_, Err(CallError::Overloaded | CallError::Retired | CallError::NoInstance(_))) => {}
+        (Some(permit), Ok(_)) => permit.succeeded(),
+        (Some(permit), Err(_)) => permit.failed(),
+    }
 }
 
 /// Counts a request when it ends, also where its client has left: one that waited too long is the

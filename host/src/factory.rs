@@ -19,6 +19,7 @@ use capability::outbound::Outbound;
 use capability::speech::Speech;
 use capability::trace::Tracer;
 use capability::transcription::Transcription;
+use capability::usage::Usage;
 use runtime::manifest::{ManifestError, PostgresGrant};
 use runtime::{
     CallError, Capabilities, Checked, Component, Engine, Haste, Manifest, Refused, Revision,
@@ -52,6 +53,8 @@ pub struct Shared {
     pub settings: Settings,
     /// Where spans go.
     pub tracer: Tracer,
+    /// Where callers' budgets are kept.
+    pub usage: Arc<dyn Usage>,
 }
 
 /// Why a revision is not put in service. The one that runs is untouched.
@@ -304,6 +307,7 @@ impl Factory {
             outbound: grants.http.as_ref().map(|_| shared.outbound.clone()),
             secrets: self.secrets(manifest)?,
             tracer: shared.tracer.clone(),
+            usage: Some(shared.usage.clone()),
             settings: shared
                 .settings
                 .over(manifest.name.as_str(), &manifest.config),

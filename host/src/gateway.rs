@@ -7,13 +7,16 @@ mod front;
 mod held;
 mod jwks;
 mod listen;
+pub mod limits;
 mod paced;
 pub(crate) mod problem;
 mod status;
 mod tls;
 pub(crate) mod trace;
+mod usage;
 mod websocket;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,11 +24,15 @@ use axum::extract::Request;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use axum::response::Response;
+use capability::usage::Subject;
 use futures::future::BoxFuture;
+use runtime::Revision;
+use runtime::manifest::RouteClass;
 
-use self::auth::Authenticator;
 pub use self::auth::IdentityError;
+use self::auth::{Authenticator, Known};
 use self::front::Front;
+pub use self::limits::Peer;
 use self::listen::Connection;
 pub use self::listen::{Answer, Door, serve, serve_at};
 use self::problem::Problem;
@@ -133,6 +140,7 @@ impl Gateway {
             _ if only.is_some() => {}
             "/health" | "/health/ready" => return (host, Ok(status::ready(&self.platform).await)),
             "/health/live" => return (host, Ok(status::live())),
+            "/usage" => return (host, self.usage(request).await),
             "/capabilities" => return (host, Ok(status::capabilities(&self.platform))),
             websocket::PATH => return (host, websocket::open(self, request).await),
             _ if Webhooks::is_route(path) => return (host, self.webhooks(request).await),
@@ -147,40 +155,101 @@ impl Gateway {
             return (host, Err(Problem::NotFound));
         };
         let name = route.service.name.to_string();
-        let claims = match route.health {
-            // Health is for probes, which have no token.
-            true => None,
-            false => match self.authenticator.authenticate(request.headers()).await {
-                Ok(claims) => claims,
-                Err(denied) => return (name, Err(Problem::Denied(denied))),
-            },
+        if route.health {
+            // Health is for probes, which have no token, and are answered whatever the load is.
+            if route.service.draining {
+                return (name, Err(Problem::Draining));
+            }
+            let who = who(None, request.uri(), request.headers());
+            let revision = route.service.choose(request.headers(), who).clone();
+            drop(table);
+            return (name, self.probe(&revision, request).await);
+        }
+        let Some(_aloft) = self.platform.limits().flight.begin() else {
+            return (name, Err(Problem::Overloaded));
+        };
+        let address = self.platform.limits().address(&request);
+        let caller = match self.caller(request.headers(), address).await {
+            Ok(caller) => caller,
+            Err(problem) => return (name, Err(problem)),
         };
         if route.service.draining {
             return (name, Err(Problem::Draining));
         }
         let revision = {
-            let who = who(claims.as_ref(), request.uri(), request.headers());
+            let who = who(caller.as_deref(), request.uri(), request.headers());
             route.service.choose(request.headers(), who).clone()
         };
-        if route.health {
-            let path = &revision.manifest().http.health;
-            *request.uri_mut() = path.parse().unwrap_or_default();
-        }
-        let kind = match route.health {
-            true => Kind::Probe,
-            false => Kind::Request,
-        };
         drop(table);
-        auth::set_identity(request.headers_mut(), claims.as_ref());
-        complete(&mut request);
-        let answer = dispatch(&revision, request, kind).await;
-        let answer = match (answer, kind) {
-            (Ok(health), Kind::Probe) => {
-                Ok(status::component(&self.platform, revision.manifest(), health).await)
-            }
-            (answer, _) => answer.map_err(Problem::Dispatch),
+        let classes = &revision.manifest().http.classes;
+        let class = classes.of(request.method(), request.uri().path());
+        let limits = self.platform.limits();
+        let told = match limits.admit(class, caller.as_deref(), address).await {
+            Ok(told) => told,
+            Err(limited) => return (name, Err(Problem::Limited(limited))),
         };
-        (name, answer)
+        let claims = caller.as_ref().map(|caller| &caller.claims);
+        let who = subject(claims, request.uri());
+        request.extensions_mut().insert(who);
+        auth::set_identity(request.headers_mut(), claims);
+        complete(&mut request);
+        let mut answer = dispatch(&revision, request, Kind::Request).await;
+        if let (Ok(response), Some(told)) = (&mut answer, told) {
+            told.write(response.headers_mut());
+        }
+        (name, answer.map_err(Problem::Dispatch))
+    }
+
+    /// `GET /usage`: what the caller has used.
+    async fn usage(&self, request: Request) -> Result<Response, Problem> {
+        let limits = self.platform.limits();
+        let address = limits.address(&request);
+        let (parts, _) = request.into_parts();
+        let caller = self.caller(&parts.headers, address).await?;
+        let told = limits.admit(RouteClass::Read, caller.as_deref(), address);
+        let told = told.await.map_err(Problem::Limited)?;
+        let claims = caller.as_ref().map(|caller| &caller.claims);
+        let who = subject(claims, &parts.uri);
+        let used = usage::answer(self.platform.usage(), &who).await;
+        let mut response = used.map_err(|error| {
+            tracing::warn!(%error, "what a user has used cannot be read");
+            Problem::NoUsage
+        })?;
+        if let Some(told) = told {
+            told.write(response.headers_mut());
+        }
+        Ok(response)
+    }
+
+    /// Asks a component how it is, whatever path it has for that.
+    async fn probe(
+        &self,
+        revision: &Arc<Revision>,
+        mut request: Request,
+    ) -> Result<Response, Problem> {
+        let path = &revision.manifest().http.health;
+        *request.uri_mut() = path.parse().unwrap_or_default();
+        auth::set_identity(request.headers_mut(), None);
+        complete(&mut request);
+        let health = dispatch(revision, request, Kind::Probe).await;
+        let health = health.map_err(Problem::Dispatch)?;
+        Ok(status::component(&self.platform, revision, health).await)
+    }
+
+    /// Who calls; an address whose tokens are refused again and again is told to wait.
+    async fn caller(
+        &self,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+    ) -> Result<Option<Arc<Known>>, Problem> {
+        match self.authenticator.know(headers).await {
+            Ok(caller) => Ok(caller),
+            Err(denied @ auth::Denied::Unavailable) => Err(Problem::Denied(denied)),
+            Err(denied) => match self.platform.limits().denied(address).await {
+                Ok(()) => Err(Problem::Denied(denied)),
+                Err(limited) => Err(Problem::Limited(limited)),
+            },
+        }
     }
 }
 
@@ -200,18 +269,35 @@ fn safe(method: &Method) -> bool {
 
 /// Whom a canary's weight counts: the token's subject, else who the query says it is, else nobody but
 /// this request.
-fn who<'a>(claims: Option<&'a Claims>, uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
-    let query = uri.query().unwrap_or_default();
-    let claimed = || {
-        query
-            .split('&')
-            .find_map(|pair| pair.strip_prefix("user_id="))
-    };
+fn who<'a>(caller: Option<&'a Known>, uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
     let request = || headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
-    match claims {
-        Some(claims) => &claims.sub,
-        None => claimed().or_else(request).unwrap_or_default(),
+    match caller {
+        Some(caller) => &caller.claims.sub,
+        None => claimed(uri).or_else(request).unwrap_or_default(),
     }
+}
+
+/// Whose budgets a request uses up. In development mode all are one who do not say in the query who they are.
+fn subject(claims: Option<&Claims>, uri: &Uri) -> Subject {
+    match claims {
+        Some(claims) => Subject {
+            tenant: claims.tenant.clone().unwrap_or_default(),
+            user: claims.sub.clone(),
+        },
+        None => Subject {
+            tenant: String::new(),
+            user: claimed(uri).unwrap_or("anonymous").to_owned(),
+        },
+    }
+}
+
+/// Who the query says it is.
+fn claimed(uri: &Uri) -> Option<&str> {
+    let query = uri.query().unwrap_or_default();
+    let user = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("user_id="));
+    user.filter(|user| (1..=255).contains(&user.len()))
 }
 
 /// `wasi:http` wants a scheme and an authority, which an HTTP/1 request line has not.

@@ -92,6 +92,11 @@ pub async fn scrape(platform: &Arc<Platform>, asked: &HeaderMap) -> Response {
         "Requests, as the gateway answered them",
         platform.counters().requests.clone(),
     );
+    registry.register(
+        "requests_limited",
+        "Requests that came too soon, by whose rate it was and their class",
+        platform.limits().refusals(),
+    );
     registry.register_collector(Box::new(encode::Collector {
         platform: platform.clone(),
         sampled,

@@ -1,10 +1,16 @@
 //! Who is calling: the token's subject, or, in development mode, whoever the request says.
 
+mod known;
+
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use secrecy::ExposeSecret;
 
+pub(crate) use self::known::Known;
+use self::known::Remembered;
 use super::jwks::{Jwks, Key};
 use crate::config::identity::Identity;
 use crate::token::{Claims, Role};
@@ -39,6 +45,7 @@ pub(crate) struct Authenticator {
     secret: Option<DecodingKey>,
     jwks: Option<Jwks>,
     validations: [(Algorithm, Validation); 3],
+    remembered: Remembered,
 }
 
 impl Authenticator {
@@ -61,6 +68,7 @@ impl Authenticator {
             secret: secret.map(DecodingKey::from_secret),
             jwks,
             validations: each(&validation),
+            remembered: Remembered::new(),
         })
     }
 
@@ -70,7 +78,28 @@ impl Authenticator {
             secret: Some(DecodingKey::from_secret(key)),
             jwks: None,
             validations: each(&validation()),
+            remembered: Remembered::new(),
         }
+    }
+
+    /// Who calls; `None` in development mode. A token is checked once for as long as its keys are.
+    pub(crate) async fn know(&self, headers: &HeaderMap) -> Result<Option<Arc<Known>>, Denied> {
+        if self.secret.is_none() && self.jwks.is_none() {
+            return Ok(None);
+        }
+        let readings = self.jwks.as_ref().map_or(0, Jwks::readings);
+        let token = bearer(headers)?;
+        if let Some(known) = self.remembered.find(token, readings).await {
+            return Ok(Some(known));
+        }
+        let Some(claims) = self.authenticate(headers).await? else {
+            return Ok(None);
+        };
+        let known = Arc::new(Known::new(claims));
+        // With the keys of before the check: one that was made meanwhile is made again.
+        let remembered = self.remembered.add(token, readings, known.clone());
+        remembered.await;
+        Ok(Some(known))
     }
 
     /// The claims; `None` in development mode.

@@ -2,6 +2,7 @@
 //! key is not known has the set read again, though not more often than an attacker should make us.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -41,6 +42,8 @@ struct Source {
     keys: ArcSwapOption<Vec<Key>>,
     /// When a token had them read; held while they are: all who need them wait for the same answer.
     asked_at: Mutex<Option<Instant>>,
+    /// How often they were read.
+    readings: AtomicU64,
 }
 
 /// Why no keys were read.
@@ -68,6 +71,7 @@ impl Jwks {
             client,
             keys: ArcSwapOption::empty(),
             asked_at: Mutex::default(),
+            readings: AtomicU64::new(0),
         });
         let refreshed = source.clone();
         let refreshing = tokio::spawn(async move {
@@ -80,6 +84,11 @@ impl Jwks {
             source,
             _refreshing: AbortOnDropHandle::new(refreshing),
         })
+    }
+
+    /// How often they were read: what was checked with the keys of before may be good no more.
+    pub(super) fn readings(&self) -> u64 {
+        self.source.readings.load(Ordering::Relaxed)
     }
 
     /// Runs `check` with the key of a token's header; the keys are read again where there is none.
@@ -124,7 +133,10 @@ impl Source {
     /// Reads the keys; those that are known stay where it fails.
     async fn read(&self) {
         match self.fetch().await {
-            Ok(keys) => self.keys.store(Some(Arc::new(keys))),
+            Ok(keys) => {
+                self.keys.store(Some(Arc::new(keys)));
+                self.readings.fetch_add(1, Ordering::Relaxed);
+            }
             Err(error) => tracing::warn!("the keys at {} cannot be read: {error}", self.url),
         }
     }

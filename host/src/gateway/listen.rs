@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::limits::Peer;
 use super::held::Held;
 use super::paced::Paced;
 use super::problem;
@@ -190,6 +191,7 @@ impl<A: Answer> Visit<A> {
             let watched = (request.version() == Version::HTTP_2).then(|| watched.clone());
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(connection.clone());
+            request.extensions_mut().insert(Peer(address));
             async move {
                 let response = answer.answer(request).await;
                 Ok::<_, Infallible>(match watched {

@@ -1,6 +1,8 @@
 //! Every error of the host's own as the contract's body: the only place of the host where a status
 //! is chosen.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use runtime::CallError;
@@ -10,6 +12,7 @@ use time::{OffsetDateTime, UtcOffset};
 
 use crate::dispatch::DispatchError;
 use crate::gateway::auth::Denied;
+use crate::gateway::limits::{Limited, name as limits_name, seconds};
 use crate::webhook::Refusal;
 
 /// What the host answers by itself.
@@ -30,6 +33,12 @@ pub(crate) enum Problem {
     NotAWebSocket,
     /// Of a webhook's API.
     Webhook(Refusal),
+    /// The host has as much in hand as it takes on.
+    Overloaded,
+    /// What a user has used cannot be read.
+    NoUsage,
+    /// The caller asks too often.
+    Limited(Limited),
     Dispatch(DispatchError),
 }
 
@@ -143,6 +152,26 @@ impl Problem {
                 return (StatusCode::BAD_REQUEST, "VALIDATION_ERROR", why.clone());
             }
             Self::Webhook(refusal) => webhook(refusal),
+            Self::Overloaded => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "OVERLOADED",
+                "the platform has as much to do as it can",
+            ),
+            Self::NoUsage => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "DATABASE_UNAVAILABLE",
+                "the database cannot be reached",
+            ),
+            Self::Limited(limited) => {
+                let who = limits_name(limited.scope);
+                let message = format!("too many requests of this {who}; try again later");
+                return (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", message);
+            }
+            Self::Dispatch(DispatchError::Open { .. }) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "SERVICE_UNAVAILABLE",
+                "the service fails too often, and is given a rest",
+            ),
             Self::Dispatch(DispatchError::BodyTooLarge { limit }) => {
                 let message = format!("the body exceeds {limit} bytes");
                 return (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message);
@@ -158,9 +187,31 @@ impl Problem {
     }
 
     /// The response, with the request's id.
-    pub(crate) fn render(&self, request_id: &str) -> Response {
+    pub(crate) fn render(self, request_id: &str) -> Response {
         let (status, code, message) = self.parts();
-        render(status, code, &message, request_id, None)
+        let mut response = render(status, code, &message, request_id, None);
+        let headers = response.headers_mut();
+        if let Some(after) = self.retry_after() {
+            // At once is what a client should not.
+            let after = HeaderValue::from(seconds(after).max(1));
+            headers.insert(header::RETRY_AFTER, after);
+        }
+        if let Self::Limited(Limited {
+            told: Some(told), ..
+        }) = self
+        {
+            told.write(headers);
+        }
+        response
+    }
+
+    /// Where more is known than that it is worth a try.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Limited(limited) => Some(limited.retry),
+            Self::Dispatch(DispatchError::Open { rest }) => Some(*rest),
+            _ => None,
+        }
     }
 }
 

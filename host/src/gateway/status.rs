@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
-use runtime::Manifest;
+use runtime::{Manifest, Revision};
 use serde_json::{Map, Value, json};
 
 use super::problem::timestamp;
@@ -37,11 +37,12 @@ pub(super) fn live() -> Response {
     axum::Json(body).into_response()
 }
 
-/// A component's own health, with the servers that the host keeps for it. One that is no JSON object
+/// A component's own health, with the servers that the host keeps for it, and whether the host asks it no
+/// more because it fails. One that is no JSON object
 /// stays as it is.
 pub(super) async fn component(
     platform: &Platform,
-    manifest: &Manifest,
+    revision: &Revision,
     response: Response,
 ) -> Response {
     let (mut head, body) = response.into_parts();
@@ -53,7 +54,11 @@ pub(super) async fn component(
         return Response::from_parts(head, Body::from(read));
     };
     let measured = platform.health().measured().await;
-    add(&mut said, &its(platform, manifest, &measured));
+    add(&mut said, &its(platform, revision.manifest(), &measured));
+    if revision.breaker().is_open() {
+        said.insert("status".into(), "degraded".into());
+        said.insert("circuit".into(), "open".into());
+    }
     head.headers.remove(header::CONTENT_LENGTH);
     let json = HeaderValue::from_static("application/json");
     head.headers.insert(header::CONTENT_TYPE, json);

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
+use capability::breaker::{Breaker, Position};
 use prometheus_client::collector;
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, NoLabelSet,
@@ -69,6 +70,7 @@ impl collector::Collector for Collector {
         self.connections(&mut encoder)?;
         process::encode(&mut encoder)?;
         self.aws(&mut encoder)?;
+        self.load(&mut encoder)?;
         self.sampled.encode(&mut encoder)
     }
 }
@@ -76,7 +78,7 @@ impl collector::Collector for Collector {
 /// A name, what it is, and where it is read.
 type Count = (&'static str, &'static str, fn(&Serving) -> u64);
 
-const COUNTERS: [Count; 7] = [
+const COUNTERS: [Count; 8] = [
     (
         "errors",
         "Requests and events with a status of 500 or more, rejected, or without an answer",
@@ -100,19 +102,29 @@ const COUNTERS: [Count; 7] = [
         |r| r.stats.traps,
     ),
     (
+        "breaker_openings",
+        "How often a component was no longer asked because it failed",
+        |r| r.revision.breaker().opened(),
+    ),
+    (
         "denials",
         "Calls of what the manifest does not grant",
         |r| r.revision.denials(),
     ),
 ];
 
-const GAUGES: [Count; 3] = [
+const GAUGES: [Count; 4] = [
     ("instances", "Instances, idle ones too", |r| {
         r.revision.instances() as u64
     }),
     ("in_hand", "Requests, streams and events in hand", |r| {
         r.revision.running() as u64
     }),
+    (
+        "breaker",
+        "Whether a component is no longer asked: 0, or 2, and 1 while it is tried",
+        |r| position(r.revision.breaker()).unsigned_abs(),
+    ),
     ("queue", "Requests that wait for their turn", |r| {
         r.revision.waiting() as u64
     }),
@@ -203,6 +215,44 @@ impl Collector {
         gauges(encoder, "postgres_connections_max", help, None, most)
     }
 
+    /// What the host has in hand as a whole, and what it refused because of that.
+    fn load(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let flight = &self.platform.limits().flight;
+        let (now, refused) = (flight.now() as u64, flight.refused());
+        let help = "Requests in hand, of all components";
+        gauges(
+            encoder,
+            "in_flight",
+            help,
+            None,
+            [([], gauge(now))].into_iter(),
+        )?;
+        let help = "Requests that the host refused because it had too many in hand";
+        counters(encoder, "requests_shed", help, [([], refused)].into_iter())?;
+        let alone = self.platform.limits().alone();
+        let help = "Requests whose rates this host counted alone, as Redis did not answer";
+        counters(
+            encoder,
+            "rates_counted_alone",
+            help,
+            [([], alone)].into_iter(),
+        )?;
+        let refusals = self.platform.usage().refusals().into_iter();
+        let refusals = refusals.map(|(kind, count)| ([("quota", kind.name().to_owned())], count));
+        let help = "Calls that a user's budget had no room for";
+        counters(encoder, "quota_refusals", help, refusals)?;
+        let breakers = || {
+            let all = self.platform.breakers().iter();
+            all.map(|(name, breaker)| ([("server", (*name).to_owned())], breaker))
+        };
+        let open = breakers().map(|(labels, breaker)| (labels, position(breaker)));
+        let help = "Whether a server is no longer asked: 0, or 2, and 1 while it is tried";
+        gauges(encoder, "server_breaker", help, None, open)?;
+        let opened = breakers().map(|(labels, breaker)| (labels, breaker.opened()));
+        let help = "How often a server was given up";
+        counters(encoder, "server_breaker_openings", help, opened)
+    }
+
     fn aws(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let calls = self.platform.aws_calls().all();
         let all = calls.into_iter().map(|(call, count)| {
@@ -241,6 +291,14 @@ impl Sampled {
         let servers = servers.map(|(name, up)| ([("server", (*name).to_owned())], i64::from(*up)));
         let help = "Whether a server answers";
         gauges(encoder, "server_up", help, None, servers)
+    }
+}
+
+fn position(breaker: &Breaker) -> i64 {
+    match breaker.position() {
+        Position::Closed => 0,
+        Position::HalfOpen => 1,
+        Position::Open => 2,
     }
 }
 

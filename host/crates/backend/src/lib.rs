@@ -1,7 +1,6 @@
 //! The products behind the capabilities, one file each. Nothing here knows WebAssembly.
 
 pub mod aws;
-pub mod breaker;
 pub mod dead_letters;
 mod decoder;
 pub mod engine_command;
@@ -28,6 +27,7 @@ pub mod tesseract;
 pub mod textract;
 pub mod timers;
 pub mod transcribe;
+pub mod usage;
 pub mod webhooks;
 
 /// A named point where the fault tests kill the host: aborts on the spot, as SIGKILL would, where

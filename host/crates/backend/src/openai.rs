@@ -5,11 +5,13 @@ mod answer;
 mod wire;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use answer::{Deltas, MAX_ANSWER, Parts};
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
+use capability::breaker::{Breaker, Policy};
 use capability::llm::{Completion, Error, Llm, Request};
 use eventsource_stream::{EventStreamError, Eventsource};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -18,7 +20,6 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout};
 use wire::{Part, Piece, Refused};
 
-use crate::breaker::{Breaker, Policy};
 use crate::mark::marked;
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -35,6 +36,7 @@ const MAX_ERROR: usize = 64 << 10;
 const BREAKER: Policy = Policy {
     failures: 3,
     cool_down: Duration::from_secs(15),
+    share: None,
 };
 
 /// Which server, and which model there.
@@ -109,10 +111,15 @@ pub struct OpenAi {
     client: reqwest::Client,
     config: Config,
     first_token: Duration,
-    breaker: Breaker,
+    breaker: Arc<Breaker>,
 }
 
 impl OpenAi {
+    /// Between callers and the server.
+    pub fn breaker(&self) -> Arc<Breaker> {
+        self.breaker.clone()
+    }
+
     /// Fails where the system has no TLS roots, and where `referer` or `title` is no header's value.
     pub fn new(config: Config) -> Result<Self, Error> {
         let client = reqwest::Client::builder()
@@ -127,7 +134,7 @@ impl OpenAi {
             client,
             config,
             first_token: FIRST_TOKEN,
-            breaker: Breaker::new(BREAKER),
+            breaker: Arc::new(Breaker::new(BREAKER)),
         })
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use capability::blobs::{self, Blobs};
+use capability::breaker::{Breaker, Policy};
 use capability::transcription::{
     Cause, Error, Failure, MediaFormat, Request, State, Transcript, Transcription,
 };
@@ -20,7 +21,6 @@ use reqwest::{Body, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 
-use crate::breaker::{Breaker, Policy};
 use crate::decoder::{Decoder, silence};
 use crate::engine_command::{MAX_AUDIO, admit, blob_fault, language};
 use crate::engine_jobs::{EngineJobs, Fault};
@@ -33,6 +33,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 const BREAKER: Policy = Policy {
     failures: 3,
     cool_down: Duration::from_secs(15),
+    share: None,
 };
 /// Of an answer with the times of four hours of words.
 const MAX_ANSWER: usize = 16 << 20;
@@ -74,11 +75,16 @@ struct Server {
     client: reqwest::Client,
     config: Config,
     blobs: Arc<dyn Blobs>,
-    breaker: Breaker,
+    breaker: Arc<Breaker>,
     decoder: Decoder,
 }
 
 impl OpenAiTranscription {
+    /// Between callers and the server.
+    pub fn breaker(&self) -> Arc<Breaker> {
+        self.server.breaker.clone()
+    }
+
     /// Reads recordings from `blobs`. Fails where the system has no TLS roots.
     pub fn new(config: Config, blobs: Arc<dyn Blobs>) -> Result<Self, Error> {
         let client = reqwest::Client::builder()
@@ -95,7 +101,7 @@ impl OpenAiTranscription {
                 decoder: Decoder::find(MEMORY, config.timeout),
                 config,
                 blobs,
-                breaker: Breaker::new(BREAKER),
+                breaker: Arc::new(Breaker::new(BREAKER)),
             }),
         })
     }

@@ -4,6 +4,8 @@
 //! there is none, calls fail at once and the task looks for the server, ever less often until a call
 //! has succeeded: a server that only greets well costs a few calls every five seconds.
 
+mod rates;
+
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,10 +15,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use capability::cache::{Cache, Error, MAX_VALUE};
+use futures::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue,
-    IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, RedisError,
+    IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, RedisError, RedisResult,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
@@ -141,9 +144,21 @@ impl RedisCache {
         }
     }
 
-    async fn ask<T: FromRedisValue>(&self, command: Cmd) -> Result<T, Error> {
+    async fn ask<T: FromRedisValue + Send>(&self, command: Cmd) -> Result<T, Error> {
+        let asked = |mut connection| {
+            let answer = async move { command.query_async(&mut connection).await };
+            Box::pin(answer) as BoxFuture<'static, _>
+        };
+        self.run(asked).await
+    }
+
+    /// One command or script, within the time that a call may take.
+    async fn run<T>(
+        &self,
+        ask: impl FnOnce(MultiplexedConnection) -> BoxFuture<'static, RedisResult<T>> + Send,
+    ) -> Result<T, Error> {
         let mut used = None;
-        match timeout(PATIENCE, self.answer(command, &mut used)).await {
+        match timeout(PATIENCE, self.answer(ask, &mut used)).await {
             Ok(answer) => {
                 self.failures.store(0, Ordering::Relaxed);
                 answer
@@ -157,9 +172,9 @@ impl RedisCache {
         }
     }
 
-    async fn answer<T: FromRedisValue>(
+    async fn answer<T>(
         &self,
-        command: Cmd,
+        ask: impl FnOnce(MultiplexedConnection) -> BoxFuture<'static, RedisResult<T>> + Send,
         used: &mut Option<u64>,
     ) -> Result<T, Error> {
         let mut link = self.link.clone();
@@ -167,9 +182,9 @@ impl RedisCache {
         let link = link.wait_for(|link| !matches!(link, Link::Starting)).await;
         let link = link.map_err(|e| Error::Unavailable(e.to_string()))?.clone();
         match link {
-            Link::Up(mut connection, number) => {
+            Link::Up(connection, number) => {
                 *used = Some(number);
-                let answer = command.query_async(&mut connection).await;
+                let answer = ask(connection).await;
                 let answer = answer.map_err(|error| self.failed(&error, number))?;
                 self.proven.fetch_max(number, Ordering::Relaxed);
                 Ok(answer)

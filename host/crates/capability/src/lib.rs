@@ -14,10 +14,14 @@
 //! | `ocr` | [`ocr::Ocr`] | Tesseract (`backend`), or [`ocr::NoOcr`] |
 //! | `outbound` | [`outbound::Outbound`] | none: what is outside is not local |
 //!
+//! Beside these, for the host itself: [`rates`], how often somebody may ask; [`usage`], how much of a day's
+//! budget is used up; [`breaker`], when a server is no longer asked.
+//!
 //! Each `contract` module states what every implementation must do, as code that the tests of the
 //! local and of the real implementation call alike.
 
 pub mod blobs;
+pub mod breaker;
 pub mod cache;
 pub mod events;
 pub mod llm;
@@ -25,8 +29,10 @@ pub mod name;
 pub mod ocr;
 pub mod outbound;
 pub mod postgres;
+pub mod rates;
 pub mod speech;
 pub mod trace;
 pub mod transcription;
+pub mod usage;
 
 pub use name::ComponentName;

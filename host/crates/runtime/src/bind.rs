@@ -6,18 +6,35 @@ pub(crate) mod events;
 pub(crate) mod llm;
 pub(crate) mod ocr;
 pub(crate) mod postgres;
+pub(crate) mod quota;
 pub(crate) mod speech;
 mod stream;
 pub(crate) mod transcription;
 
-use wasmtime::component::Linker;
+use std::sync::Arc;
+
+use capability::usage::Account;
+use wasmtime::AsContextMut as _;
+use wasmtime::component::{Access, HasData, Linker};
 
 use crate::bindings::lectern::platform as wit;
 use crate::manifest::Grants;
-use crate::state::State;
+use crate::state::{State, View};
 
-/// Links what is granted, and nothing else.
+/// For whom the guest calls now.
+fn account<T, D, C>(access: &mut Access<'_, T, D>) -> Option<Arc<Account>>
+where
+    D: for<'a> HasData<Data<'a> = View<'a, C>>,
+{
+    let mut store = access.as_context_mut();
+    // The last is the task that the host began; those before it were called by it.
+    let task = store.async_call_stack().ok().and_then(Iterator::last);
+    access.get().callers.of(task)
+}
+
+/// Links what is granted, and nothing else but what a caller has left.
 pub(crate) fn link(linker: &mut Linker<State>, grants: &Grants) -> wasmtime::Result<()> {
+    wit::quota::add_to_linker::<_, quota::Bound>(linker, State::quota)?;
     if grants.postgres.is_some() {
         wit::postgres::add_to_linker::<_, postgres::Bound>(linker, State::postgres)?;
     }

@@ -196,6 +196,8 @@ fn needs(import: &str, grants: &Grants) -> Needs {
             Needs::Grant(grants.transcription.is_some(), "[grants.transcription]")
         }
         "lectern:platform/ocr" => Needs::Grant(grants.ocr.is_some(), "[grants.ocr]"),
+        // A caller's own budget, and nothing else.
+        "lectern:platform/quota" => Needs::Nothing,
         "wasi:http/types" => Needs::Nothing,
         "wasi:http/client" | "wasi:http/outgoing-handler" => {
             Needs::Grant(grants.http.is_some(), "[grants.http]")

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use capability::usage::Subject;
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use wasmtime::component::GuestTaskId;
@@ -177,7 +178,8 @@ pub(crate) struct Worker {
 
 impl WorkerState for Worker {
     type StoreData = State;
-    type RequestData = Arc<Call>;
+    /// The call, and who makes it, where that is known.
+    type RequestData = (Arc<Call>, Option<Subject>);
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
         let instance = self.template.manifest.instance;
@@ -193,11 +195,12 @@ impl WorkerState for Worker {
     fn on_request_start(
         &self,
         mut store: StoreContextMut<'_, State>,
-        call: Arc<Call>,
+        (call, who): (Arc<Call>, Option<Subject>),
         task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
         store.data().cpu.refill();
         store.data_mut().calls.begin(task, call);
+        store.data_mut().begin(task, who);
         Box::pin(tokio::time::sleep(self.template.manifest.limits.deadline()))
     }
 

@@ -6,6 +6,7 @@
 
 mod bind;
 mod bindings;
+mod caller;
 mod compile;
 mod component;
 pub mod engine;
@@ -16,6 +17,7 @@ mod limits;
 pub mod manifest;
 mod outbound;
 mod output;
+mod queue;
 pub mod revision;
 mod state;
 pub mod stats;

@@ -1,5 +1,6 @@
 //! A component's manifest, `component.toml`: what it may have, how much of it, and where it answers.
 
+mod classes;
 mod grants;
 pub mod schedule;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 use capability::ComponentName;
 use serde::Deserialize;
 
+pub use self::classes::{Classes, RouteClass};
 pub use self::grants::{
     BlobsGrant, CacheGrant, EventsGrant, HttpGrant, LlmGrant, OcrGrant, PostgresGrant, SpeechGrant,
     TranscriptionGrant,
@@ -66,6 +68,9 @@ pub struct Http {
     /// says that it can serve.
     #[serde(default = "health")]
     pub health: String,
+    /// `[http.classes]`: which requests are dear, for the limits of who asks.
+    #[serde(default)]
+    pub classes: Classes,
 }
 
 fn health() -> String {
@@ -77,6 +82,7 @@ impl Default for Http {
         Self {
             routes: vec![],
             health: health(),
+            classes: Classes::default(),
         }
     }
 }
@@ -121,6 +127,9 @@ pub struct Limits {
     pub concurrency: usize,
     /// Requests that wait for their turn; one more is refused.
     pub queue: usize,
+    /// How long a request waits for its turn where the queue is never empty; ten times as long where it
+    /// is at times.
+    pub queue_ms: u64,
     /// Of a request's body.
     pub body_mib: u64,
     /// What an instance may print into the log in its life.
@@ -138,6 +147,7 @@ impl Default for Limits {
             response_ms: 600_000,
             concurrency: 64,
             queue: 256,
+            queue_ms: 100,
             body_mib: 1,
             log_kib: 1_024,
             hostcall_mib: 64,
@@ -149,6 +159,11 @@ impl Limits {
     /// From the request to the response's head.
     pub fn deadline(&self) -> Duration {
         Duration::from_millis(self.deadline_ms)
+    }
+
+    /// How long a request waits for its turn where the queue is never empty.
+    pub fn patience(&self) -> Duration {
+        Duration::from_millis(self.queue_ms)
     }
 
     /// Of a request's body, in bytes.
@@ -300,6 +315,12 @@ impl Manifest {
         if !route_is_fine(&self.http.health) {
             return value("http.health", "is a path such as `/health`");
         }
+        if let Some(bad) = self.http.classes.unfit() {
+            return value(
+                "http.classes",
+                &format!("has `{bad}`: a method and a path, as in `POST /chat`"),
+            );
+        }
         for (key, number, most) in self.numbers() {
             if number == 0 || number > most {
                 return value(key, &format!("is {number}: from 1 to {most}"));
@@ -340,7 +361,7 @@ impl Manifest {
 
 impl Manifest {
     /// Each limit with its largest value; none may be 0.
-    fn numbers(&self) -> [(&'static str, u64, u64); 22] {
+    fn numbers(&self) -> [(&'static str, u64, u64); 23] {
         let (limits, events, instance) = (&self.limits, &self.event_limits, &self.instance);
         let pool = self.grants.postgres.as_ref().map_or((1, 1), |grant| {
             (u64::from(grant.connections), grant.statement_timeout_ms)
@@ -359,6 +380,7 @@ impl Manifest {
             ("limits.response_ms", limits.response_ms, 24 * HOUR_MS),
             ("limits.concurrency", limits.concurrency as u64, 10_000),
             ("limits.queue", limits.queue as u64 + 1, 100_000),
+            ("limits.queue_ms", limits.queue_ms, HOUR_MS),
             ("limits.body_mib", limits.body_mib, 1 << 20),
             ("limits.log_kib", limits.log_kib, 1 << 20),
             ("limits.hostcall_mib", limits.hostcall_mib, 1_024),
@@ -445,6 +467,8 @@ mod tests {
             "name = \"a\"\n[limits]\nmemory_mib = 100000",
             "name = \"a\"\n[http]\nroutes = [\"chat\"]",
             "name = \"a\"\n[http]\nroutes = [\"/a/../b?\"]",
+            "name = \"a\"\n[http.classes]\nmodel = [\"/chat\"]",
+            "name = \"a\"\n[http.classes]\ndear = [\"POST /chat\"]",
             "name = \"a\"\n[grants.events]\npublish = [\"t\"]",
             "name = \"a\"\nsecrets = [\"path\"]",
             "name = \"a\"\n[grants.postgres]\nconnections = 0",

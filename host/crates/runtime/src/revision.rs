@@ -1,14 +1,15 @@
 //! A component in service: takes requests and events, each within the manifest's limits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use capability::breaker::{Breaker, Policy, Share};
 use capability::events::{Delivery, Outcome};
 use capability::trace::{Cause, Tracer};
+use capability::usage::Subject;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use wasmtime::Store;
@@ -19,11 +20,13 @@ use wasmtime_wasi_http::handler::{ExpirationError, InstantiationError, ProxyHand
 use crate::bindings::exports::lectern::platform::{
     event_handler as wit, schedule_handler as schedule,
 };
+use crate::caller;
 use crate::component::Component;
 use crate::error::CallError;
 use crate::instance::{self, Factory, Life};
 use crate::limits::{Verdict, cause};
 use crate::manifest::Manifest;
+use crate::queue::Queue;
 use crate::state::State;
 use crate::stats::{Ended, Stats};
 use crate::trace::{Call, Remembered};
@@ -36,11 +39,23 @@ pub struct Revision {
     http: Option<ProxyHandler<Factory>>,
     /// For requests whose instance another request took down.
     solo: Option<ProxyHandler<Factory>>,
-    turns: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    queue: Queue,
     running: TaskTracker,
     life: Arc<Life>,
+    breaker: Breaker,
 }
+
+/// When requests are refused at once because those before had no answer. One learner whose requests all
+/// trap, beside others, opens nothing.
+const BREAKER: Policy = Policy {
+    failures: 20,
+    cool_down: Duration::from_secs(2),
+    share: Some(Share {
+        percent: 80,
+        of: 50,
+        within: Duration::from_secs(10),
+    }),
+};
 
 /// A request's turn; hold it until the response's body has ended.
 pub struct Turn {
@@ -67,10 +82,10 @@ impl Revision {
         Self {
             http: handler(false),
             solo: handler(true),
-            turns: Arc::new(Semaphore::new(limits.concurrency)),
-            waiting: AtomicUsize::new(0),
+            queue: Queue::new(limits.concurrency, limits.queue, limits.patience()),
             running: TaskTracker::new(),
             life,
+            breaker: Breaker::new(BREAKER),
             component,
             name,
         }
@@ -116,6 +131,11 @@ impl Revision {
         self.component.template.instances.all()
     }
 
+    /// Between requests and this revision.
+    pub fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
     /// Requests, streams and events in hand.
     pub fn running(&self) -> usize {
         self.running.len()
@@ -123,7 +143,7 @@ impl Revision {
 
     /// Requests that wait for their turn.
     pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.queue.waiting()
     }
 
     /// After nobody asks it any more: waits until all that it has in hand has ended, for `deadline`
@@ -175,27 +195,17 @@ impl Revision {
         }
     }
 
-    /// Waits for a turn, unless as many wait already as may.
+    /// Waits for a turn, unless as many wait already as may, or it takes too long.
     pub async fn turn(&self) -> Result<Turn, CallError> {
         let running = self.running.token();
-        let turn = |permit| Turn {
+        let permit = self.queue.turn().await.ok_or(CallError::Overloaded)?;
+        Ok(Turn {
             _permit: Some(permit),
             _running: running,
-        };
-        if let Ok(permit) = self.turns.clone().try_acquire_owned() {
-            return Ok(turn(permit));
-        }
-        let limits = &self.manifest().limits;
-        let _place = Place::take(&self.waiting, limits.queue).ok_or(CallError::Overloaded)?;
-        let permit =
-            tokio::time::timeout(limits.deadline(), self.turns.clone().acquire_owned()).await;
-        match permit {
-            Ok(Ok(permit)) => Ok(turn(permit)),
-            _ => Err(CallError::Overloaded),
-        }
+        })
     }
 
-    /// Answers the request. The response's body may still come from the guest. A request that can be
+    /// Answers the request, for the [`Subject`] among its extensions. The response's body may still come from the guest. A request that can be
     /// told twice without harm is, where its instance broke: most often another one broke it.
     pub async fn handle(
         &self,
@@ -225,6 +235,9 @@ impl Revision {
             *copy.method_mut() = request.method().clone();
             *copy.uri_mut() = request.uri().clone();
             *copy.headers_mut() = request.headers().clone();
+            if let Some(who) = request.extensions().get::<Subject>() {
+                copy.extensions_mut().insert(who.clone());
+            }
             copy
         })
     }
@@ -238,7 +251,8 @@ impl Revision {
         // Beside the request's own timer inside the guest's event loop, which a busy guest may keep
         // from running.
         let deadline = self.manifest().limits.deadline() + Duration::from_secs(2);
-        let answer = self.placed(handler.handle(call.clone(), request));
+        let who = request.extensions().get::<Subject>().cloned();
+        let answer = self.placed(handler.handle((call.clone(), who), request));
         match tokio::time::timeout(deadline, answer).await {
             Err(_) => Err(CallError::Deadline),
             Ok(Err(error)) if error.is::<ExpirationError>() => Err(CallError::Deadline),
@@ -280,6 +294,7 @@ impl Revision {
             return Err(CallError::NoInstance("it exports no event handler".into()));
         };
         let (mut store, verdict) = self.event_store();
+        store.data_mut().call_for(caller::of_event(&delivery.event));
         let event = event(delivery);
         let call = async {
             let instance = pre
@@ -377,22 +392,6 @@ fn empty() -> WasiBody {
     http_body_util::Empty::new()
         .map_err(|never: std::convert::Infallible| match never {})
         .boxed_unsync()
-}
-
-/// A place in the queue.
-struct Place<'a>(&'a AtomicUsize);
-
-impl<'a> Place<'a> {
-    fn take(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
-        let place = Self(waiting);
-        (waiting.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 fn event(delivery: &Delivery) -> wit::Event {

@@ -15,11 +15,13 @@ use capability::postgres::Postgres;
 use capability::speech::Speech;
 use capability::trace::Tracer;
 use capability::transcription::Transcription;
+use capability::usage::{Subject, Usage};
 use tokio::sync::Semaphore;
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::caller::{Callers, Meter};
 use crate::limits::{CpuLimit, Memory, Noise, Verdict};
 use crate::manifest::Manifest;
 use crate::outbound::Granted;
@@ -57,6 +59,8 @@ pub struct Capabilities {
     pub secrets: BTreeMap<String, String>,
     /// Where spans go.
     pub tracer: Tracer,
+    /// Where callers' budgets are kept.
+    pub usage: Option<Arc<dyn Usage>>,
 }
 
 /// A component's part in every state, made once.
@@ -131,6 +135,7 @@ pub(crate) struct State {
     http: WasiHttpCtx,
     outbound: Granted,
     template: Arc<Template>,
+    callers: Callers,
     pub(crate) memory: Memory,
     pub(crate) cpu: CpuLimit,
     pub(crate) calls: Calls,
@@ -145,6 +150,7 @@ pub(crate) struct View<'a, C> {
     pub(crate) memory: Memory,
     pub(crate) denials: &'a Denials,
     pub(crate) calls: &'a Calls,
+    pub(crate) callers: &'a Callers,
 }
 
 /// Resources that a guest may have open at once: streams, bodies, transactions.
@@ -187,9 +193,21 @@ impl State {
             calls: Calls::default(),
             _counted: template.instances.one(),
             template,
+            callers: Callers::default(),
             memory: Memory::new(memory_mib, verdict.clone()),
             cpu: CpuLimit::new(cpu_ms, verdict.clone(), noise),
         }
+    }
+
+    /// Of all calls of an instance that does one thing only.
+    pub(crate) fn call_for(&mut self, who: Option<Subject>) {
+        self.callers.only(&self.template.capabilities.usage, who);
+    }
+
+    /// Of a request that is about to begin.
+    pub(crate) fn begin(&mut self, task: GuestTaskId, who: Option<Subject>) {
+        self.callers
+            .begin(task, &self.template.capabilities.usage, who);
     }
 
     fn view<'a, C: Clone>(&'a mut self, capability: fn(&'a Capabilities) -> &'a C) -> View<'a, C> {
@@ -200,6 +218,7 @@ impl State {
             memory: self.memory.clone(),
             denials: &self.template.denials,
             calls: &self.calls,
+            callers: &self.callers,
         }
     }
 
@@ -227,12 +246,14 @@ impl State {
             capability: crate::bind::blobs::Scopes {
                 own: all.blobs.clone(),
                 shared: all.shared_blobs.clone(),
+                usage: all.usage.clone(),
             },
             manifest: &self.template.manifest,
             table: &mut self.table,
             memory: self.memory.clone(),
             denials: &self.template.denials,
             calls: &self.calls,
+            callers: &self.callers,
         }
     }
 
@@ -250,6 +271,10 @@ impl State {
 
     pub(crate) fn transcription(&mut self) -> View<'_, Option<Arc<dyn Transcription>>> {
         self.view(|all| &all.transcription)
+    }
+
+    pub(crate) fn quota(&mut self) -> View<'_, Meter> {
+        self.view(|all| &all.usage)
     }
 
     pub(crate) fn ocr(&mut self) -> View<'_, Option<Arc<dyn Ocr>>> {

@@ -46,6 +46,11 @@ const PLATFORM: &[(i64, &str, &str)] = &[
         include_str!("../../../../../migrations/platform/0005_create_timers.sql"),
     ),
     (
+        6,
+        "count usage",
+        include_str!("../../../../../migrations/platform/0006_count_usage.sql"),
+    ),
+    (
         7,
         "create webhooks",
         include_str!("../../../../../migrations/platform/0007_create_webhooks.sql"),

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use capability::ComponentName;
 use capability::blobs::{Blobs, ByteStream, Error, Key, Stat};
+use capability::usage::MeteredBlobs;
 use futures::StreamExt;
 use wasmtime::component::{Accessor, FutureReader, HasData, StreamReader};
 
+use super::account;
 use super::stream::{Consume, Produce, ProduceBytes};
 use crate::bindings::lectern::platform::blobs as wit;
+use crate::caller::Meter;
 use crate::state::View;
 use crate::trace::{Asked, asked, named};
 
@@ -19,6 +22,7 @@ use crate::trace::{Asked, asked, named};
 pub(crate) struct Scopes {
     pub(crate) own: Option<Arc<dyn Blobs>>,
     pub(crate) shared: BTreeMap<ComponentName, Arc<dyn Blobs>>,
+    pub(crate) usage: Meter,
 }
 
 type Opened = (
@@ -28,9 +32,22 @@ type Opened = (
 );
 
 fn own<T: Send>(accessor: &Accessor<T, Bound>) -> Result<Arc<dyn Blobs>, wit::Error> {
-    accessor
-        .with(|mut access| access.get().capability.own)
-        .ok_or(wit::Error::AccessDenied)
+    accessor.with(|mut access| {
+        let account = account(&mut access);
+        let view = access.get();
+        let own = view.capability.own.ok_or(wit::Error::AccessDenied)?;
+        let grant = view.manifest.grants.blobs.as_ref();
+        Ok(match view.capability.usage {
+            Some(usage) if grant.is_some_and(|grant| grant.counted) => Arc::new(MeteredBlobs {
+                inner: own,
+                usage,
+                // What an event's handler makes of a file is the component's.
+                account: account.filter(|_| !view.callers.is_one()),
+                component: view.manifest.name.clone(),
+            }),
+            _ => own,
+        })
+    })
 }
 
 fn shared<T: Send>(

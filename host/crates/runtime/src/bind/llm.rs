@@ -5,11 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use capability::llm::{AnswerSchema, Delta, Error, Finish, Llm, Message, Outcome, Request, Role};
 use capability::trace::KeyValue;
+use capability::usage::{Account, MeteredLlm};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::sync::oneshot;
 use wasmtime::component::{Accessor, FutureReader, HasData, StreamReader};
 
+use super::account;
 use super::stream::{Produce, ProduceBytes};
 use crate::bindings::lectern::platform::llm as wit;
 use crate::state::View;
@@ -34,6 +36,7 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
     ) -> Result<wit::Completion, wit::Error> {
         let words = request.messages.iter().map(|m| m.content.len()).sum();
         let (llm, most, _held) = accessor.with(|mut access| {
+            let account = account(&mut access);
             let view = access.get();
             let held = view.memory.hold(words).ok_or(wit::Error::QuotaExceeded)?;
             let most = view
@@ -43,7 +46,7 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
                 .as_ref()
                 .map_or(0, |grant| grant.max_tokens);
             view.capability
-                .map(|llm| (llm, most, held))
+                .map(|llm| (metered(llm, account), most, held))
                 .ok_or(wit::Error::NotConfigured)
         })?;
         let request = to_host(request, most)?;
@@ -71,6 +74,14 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
                 _ => Err(wit::Error::Unavailable),
             }
         })
+    }
+}
+
+/// At the caller's account, where there is one.
+fn metered(inner: Arc<dyn Llm>, account: Option<Arc<Account>>) -> Arc<dyn Llm> {
+    match account {
+        Some(account) => Arc::new(MeteredLlm { inner, account }),
+        None => inner,
     }
 }
 

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use capability::speech::{
     Audio, EngineKind, Error, Format, Gender, Input, Mark, MarkKind, Request, Speech, Voice,
 };
+use capability::usage::{Account, MeteredSpeech};
 use futures::StreamExt;
 use wasmtime::component::{Accessor, FutureReader, HasData, StreamReader};
 
+use super::account;
 use super::stream::{Produce, ProduceBytes};
 use crate::bindings::lectern::platform::speech as wit;
 use crate::limits::Held;
@@ -42,6 +44,7 @@ fn granted<T: Send>(
         return Err(wit::Error::Invalid("there is no such sample rate".into()));
     }
     accessor.with(|mut access| {
+        let account = account(&mut access);
         let view = access.get();
         let held = view.memory.hold(words).ok_or(wit::Error::QuotaExceeded)?;
         if !covers(view.manifest.grants.speech.as_ref(), &request.voice) {
@@ -49,8 +52,17 @@ fn granted<T: Send>(
             tracing::warn!(service = %view.manifest.name, "denied: the voice is not in grants.speech.voices");
             return Err(wit::Error::Invalid("the manifest does not grant the voice".into()));
         }
-        Ok((view.capability.ok_or(wit::Error::NotConfigured)?, held))
+        let speech = view.capability.ok_or(wit::Error::NotConfigured)?;
+        Ok((metered(speech, account), held))
     })
+}
+
+/// At the caller's account, where there is one.
+fn metered(inner: Arc<dyn Speech>, account: Option<Arc<Account>>) -> Arc<dyn Speech> {
+    match account {
+        Some(account) => Arc::new(MeteredSpeech { inner, account }),
+        None => inner,
+    }
 }
 
 fn covers(grant: Option<&SpeechGrant>, voice: &str) -> bool {

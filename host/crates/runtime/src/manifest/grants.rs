@@ -75,6 +75,9 @@ pub struct BlobsGrant {
     /// Components whose blobs it may also read.
     #[serde(default, deserialize_with = "component_names")]
     pub read: Vec<ComponentName>,
+    /// What a request puts is the caller's, and counts as the caller's storage until it is deleted.
+    #[serde(default)]
+    pub counted: bool,
 }
 
 /// A scope of its own.

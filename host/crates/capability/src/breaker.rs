@@ -1,13 +1,18 @@
-//! A circuit breaker: after failures in a row nobody waits for a server that is away any more, until
-//! a single trial finds it back.
+//! A circuit breaker: after failures in a row, or where most of many calls fail, nobody waits for what
+//! does not answer any more, until a single trial finds it back.
 //!
 //! `failsafe` 1.3 (May 2024) would be the crate to take; its half-open state lets all callers through
 //! at once, and it brings a second `rand`.
 
+mod guarded;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+pub use self::guarded::Guarded;
 
 /// When it opens, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,16 +21,86 @@ pub struct Policy {
     pub failures: u32,
     /// How long it stays open before one call may try again.
     pub cool_down: Duration,
+    /// Opens it too, where successes come in between.
+    pub share: Option<Share>,
+}
+
+/// A share of calls that fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Of a hundred, so many failures open it.
+    pub percent: u32,
+    /// Of so many calls at least.
+    pub of: u32,
+    /// In so long.
+    pub within: Duration,
+}
+
+/// What a caller meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// Calls pass.
+    Closed,
+    /// One call is on trial, or may be.
+    HalfOpen,
+    /// No call passes.
+    Open,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Circuit {
-    /// Calls pass; so many of them have failed in a row.
-    Closed { failures: u32 },
+    /// Calls pass.
+    Closed(Tally),
     /// No call passes.
     Open { until: Instant },
     /// One call is on trial, and no other passes.
     HalfOpen,
+}
+
+/// How calls went while it is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tally {
+    /// In a row.
+    failures: u32,
+    /// Since then the next two are counted.
+    since: Instant,
+    calls: u32,
+    failed: u32,
+}
+
+impl Tally {
+    fn new(now: Instant) -> Self {
+        Self {
+            failures: 0,
+            since: now,
+            calls: 0,
+            failed: 0,
+        }
+    }
+
+    /// With one more call.
+    fn and(mut self, failed: bool, now: Instant, policy: Policy) -> Self {
+        let within = policy.share.map(|share| share.within);
+        if within.is_some_and(|within| now.duration_since(self.since) > within) {
+            (self.since, self.calls, self.failed) = (now, 0, 0);
+        }
+        self.calls = self.calls.saturating_add(1);
+        if failed {
+            self.failures += 1;
+            self.failed += 1;
+        } else {
+            self.failures = 0;
+        }
+        self
+    }
+
+    fn opens(&self, policy: Policy) -> bool {
+        let share = policy.share.is_some_and(|share| {
+            let (failed, calls) = (u64::from(self.failed), u64::from(self.calls));
+            self.calls >= share.of && failed * 100 >= calls * u64::from(share.percent)
+        });
+        self.failures >= policy.failures || share
+    }
 }
 
 /// Between the callers of one server and that server.
@@ -33,6 +108,8 @@ enum Circuit {
 pub struct Breaker {
     policy: Policy,
     circuit: Mutex<Circuit>,
+    /// How often it opened.
+    opened: AtomicU64,
 }
 
 /// A call that may be made. Dropped without a verdict, as where its caller left, it counts as none.
@@ -48,7 +125,8 @@ impl Breaker {
     pub fn new(policy: Policy) -> Self {
         Self {
             policy,
-            circuit: Mutex::new(Circuit::Closed { failures: 0 }),
+            circuit: Mutex::new(Circuit::Closed(Tally::new(Instant::now()))),
+            opened: AtomicU64::new(0),
         }
     }
 
@@ -57,15 +135,37 @@ impl Breaker {
         self.admit_at(Instant::now())
     }
 
-    /// Whether a call would fail at once now.
+    /// Whether it has found its server away, and not yet back.
     pub fn is_open(&self) -> bool {
-        !matches!(*self.lock(), Circuit::Closed { .. })
+        self.position() != Position::Closed
+    }
+
+    /// What a caller would meet now.
+    pub fn position(&self) -> Position {
+        match *self.lock() {
+            Circuit::Closed(_) => Position::Closed,
+            Circuit::Open { until } if until > Instant::now() => Position::Open,
+            Circuit::Open { .. } | Circuit::HalfOpen => Position::HalfOpen,
+        }
+    }
+
+    /// After which a call may pass again, where none may now.
+    pub fn rest(&self) -> Duration {
+        match *self.lock() {
+            Circuit::Open { until } => until.saturating_duration_since(Instant::now()),
+            Circuit::Closed(_) | Circuit::HalfOpen => Duration::ZERO,
+        }
+    }
+
+    /// How often it has opened.
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
     }
 
     fn admit_at(&self, now: Instant) -> Option<Permit<'_>> {
         let mut circuit = self.lock();
         let trial = match *circuit {
-            Circuit::Closed { .. } => false,
+            Circuit::Closed(_) => false,
             Circuit::Open { until } if until <= now => true,
             Circuit::Open { .. } | Circuit::HalfOpen => return None,
         };
@@ -88,10 +188,13 @@ impl Permit<'_> {
     /// The server answered, whatever it said.
     pub fn succeeded(mut self) {
         self.judged = true;
+        let (policy, now) = (self.breaker.policy, Instant::now());
         let mut circuit = self.breaker.lock();
         // A late answer to a call from before it opened says nothing of now.
-        if self.trial || matches!(*circuit, Circuit::Closed { .. }) {
-            *circuit = Circuit::Closed { failures: 0 };
+        match *circuit {
+            Circuit::Closed(tally) => *circuit = Circuit::Closed(tally.and(false, now, policy)),
+            _ if self.trial => *circuit = Circuit::Closed(Tally::new(now)),
+            Circuit::Open { .. } | Circuit::HalfOpen => {}
         }
     }
 
@@ -102,23 +205,21 @@ impl Permit<'_> {
 
     fn failed_at(mut self, now: Instant) {
         self.judged = true;
-        let Policy {
-            failures: most,
-            cool_down,
-        } = self.breaker.policy;
-        let open = Circuit::Open {
-            until: now + cool_down,
-        };
+        let policy = self.breaker.policy;
         let mut circuit = self.breaker.lock();
-        match *circuit {
-            Circuit::Closed { failures } if failures + 1 < most => {
-                *circuit = Circuit::Closed {
-                    failures: failures + 1,
-                };
+        let opens = match *circuit {
+            Circuit::Closed(tally) => {
+                let tally = tally.and(true, now, policy);
+                *circuit = Circuit::Closed(tally);
+                tally.opens(policy)
             }
-            Circuit::Closed { .. } => *circuit = open,
-            Circuit::HalfOpen if self.trial => *circuit = open,
-            Circuit::Open { .. } | Circuit::HalfOpen => {}
+            Circuit::HalfOpen => self.trial,
+            Circuit::Open { .. } => false,
+        };
+        if opens {
+            let until = now + policy.cool_down;
+            *circuit = Circuit::Open { until };
+            self.breaker.opened.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -144,7 +245,37 @@ mod tests {
         Breaker::new(Policy {
             failures: 3,
             cool_down: COOL_DOWN,
+            share: None,
         })
+    }
+
+    #[test]
+    fn a_share_of_failures_opens_it_though_some_calls_succeed() {
+        let now = Instant::now();
+        let of_ten = |failing: usize| {
+            let share = Share {
+                percent: 50,
+                of: 10,
+                within: COOL_DOWN,
+            };
+            let breaker = Breaker::new(Policy {
+                failures: 100,
+                cool_down: COOL_DOWN,
+                share: Some(share),
+            });
+            for call in 0..10 {
+                let permit = breaker.admit_at(now).unwrap();
+                match call < 10 - failing {
+                    true => permit.succeeded(),
+                    false => permit.failed_at(now),
+                }
+            }
+            breaker
+        };
+        assert_eq!(of_ten(4).position(), Position::Closed);
+        let open = of_ten(5);
+        assert_eq!((open.position(), open.opened()), (Position::Open, 1));
+        assert!(open.rest() > Duration::ZERO);
     }
 
     fn opened(now: Instant) -> Breaker {
