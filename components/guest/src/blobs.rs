@@ -11,7 +11,7 @@ use wit_bindgen::{FutureReader, StreamReader, StreamResult};
 use crate::bindings::capabilities::lectern::platform::blobs as wit;
 pub use crate::bindings::capabilities::lectern::platform::blobs::Error;
 use crate::bindings::capabilities::wit_stream;
-use crate::{Problem, log};
+use crate::{Problem, log, quota};
 
 /// What one read takes over from the host.
 const CHUNK: usize = 64 << 10;
@@ -34,7 +34,7 @@ pub async fn put(
             Ok(())
         });
         match select(stored.as_mut(), pump).await {
-            Either::Left((early, _)) => return Ok(early?.size),
+            Either::Left((early, _)) => return size(early).await,
             Either::Right((pumped, _)) => pumped,
         }
     };
@@ -45,7 +45,18 @@ pub async fn put(
         return Err(problem);
     }
     drop(writer);
-    Ok(stored.await?.size)
+    size(stored.await).await
+}
+
+/// A caller's own storage may be full where the platform's is not.
+async fn size(stored: Result<wit::Stat, Error>) -> Result<u64, Problem> {
+    match stored {
+        Ok(stat) => Ok(stat.size),
+        Err(Error::QuotaExceeded) => Err(quota::exceeded()
+            .await
+            .unwrap_or_else(|| Error::QuotaExceeded.into())),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Stores bytes that are in memory already.

@@ -31,6 +31,8 @@ pub mod log;
 #[cfg(target_family = "wasm")]
 pub mod postgres;
 #[cfg(target_family = "wasm")]
+pub mod quota;
+#[cfg(target_family = "wasm")]
 pub mod schedule;
 #[cfg(target_family = "wasm")]
 pub mod serve;

@@ -1,5 +1,6 @@
 //! The binding: HTTP, events and the clock in, capabilities out.
 
+mod budget;
 mod engine;
 mod form;
 mod http;

@@ -9,7 +9,7 @@ use axum::response::Response;
 use futures::channel::oneshot;
 use guest::idempotency::{self, Claim, Key, fingerprint};
 use guest::identity::User;
-use guest::{Problem, log, timestamp};
+use guest::{Problem, log, quota, timestamp};
 use serde_json::json;
 
 use super::answer::{self, Answer};
@@ -112,6 +112,8 @@ impl Turn {
     }
 
     async fn answer(&self, claim: &Claim, first: First) -> Result<Response, Problem> {
+        // Before anything is said or kept.
+        quota::check(quota::Kind::LlmTokens, 1).await?;
         // Before the session is touched: a question about somebody else's document leaves no trace.
         let asked = answer::find(&self.request, &self.user).await?;
         let message = &self.request.message;

@@ -9,7 +9,9 @@ use guest::identity::User;
 use guest::openapi::Error;
 use guest::page::Page;
 use guest::uuid::Uuid;
-use guest::{Caller, Path, Problem, Query, Router, health, postgres, routes, timestamp};
+use guest::{
+    Caller, Path, Problem, Query, Router, health, postgres, quota, routes, timestamp,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -75,6 +77,7 @@ async fn create(
 }
 
 async fn created(order: Order, user: &User, claim: &Claim) -> Result<Response, Problem> {
+    quota::check(quota::Kind::LlmTokens, 1).await?;
     let quiz = generate::quiz(Uuid::new_v4().to_string(), order, &user.into()).await?;
     let questions: Vec<_> = quiz
         .questions

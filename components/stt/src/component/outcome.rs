@@ -1,8 +1,9 @@
 //! How jobs end: with a transcript or without, once, with the event that says so.
 
-use guest::{Problem, events, log, params, postgres, timestamp};
+use guest::{Problem, events, log, params, postgres, quota, timestamp};
 use serde_json::{Value, json};
 
+use super::budget;
 use super::engine::{self, Error};
 use super::job::Job;
 use super::store;
@@ -79,6 +80,10 @@ pub(super) async fn examined(job: &Job, recording: &Recording) -> Result<(), Pro
         ],
     )
     .await?;
+    if let Some(ms) = recording.duration_ms {
+        // The recording is here: it is heard, also where it is the last that the budget has room for.
+        let _ = budget::one(&job.id, ms).await;
+    }
     Ok(())
 }
 
@@ -150,6 +155,8 @@ pub(super) async fn fail(job: &Job, failure: &Failure) -> Result<(), Problem> {
         )
         .await?;
         postgres::commit(tx).await?;
+        // What was not heard costs nothing.
+        quota::give_back(&job.id).await;
     }
     forget(&job.id).await;
     Ok(())

@@ -12,6 +12,7 @@ use guest::uuid::Uuid;
 use guest::{Caller, Problem, blobs, postgres, timestamp};
 use serde_json::{Value, json};
 
+use super::budget;
 use super::form::{Form, Rejected, StoredFile};
 use super::openapi::{Batch, RecordingForm, RecordingsForm, Submitted};
 use super::{store, upload};
@@ -137,9 +138,16 @@ async fn store_all(
     rejected: &[Rejected],
     route: &str,
 ) -> Result<Response, Problem> {
+    budget::hold(jobs).await?;
     for job in jobs {
-        upload::expect(&job.s3_key).await?;
-        blobs::rename(&job.file.staged, &job.s3_key).await?;
+        let placed = async {
+            upload::expect(&job.s3_key).await?;
+            blobs::rename(&job.file.staged, &job.s3_key).await
+        };
+        if let Err(problem) = placed.await {
+            budget::give_back(jobs).await;
+            return Err(problem);
+        }
     }
     let stored = insert(claim, jobs, rejected, route).await;
     let Err(problem) = stored else {
@@ -159,6 +167,7 @@ async fn store_all(
             for job in jobs {
                 let _ = upload::discard(&job.s3_key).await;
             }
+            budget::give_back(jobs).await;
             Err(problem)
         }
         // Nobody knows: the clock finds out which files have jobs.

@@ -10,7 +10,7 @@ use guest::bindings::capabilities::lectern::platform::cache as wit_cache;
 use guest::postgres::{self, Row, Transaction};
 use guest::uuid::Uuid;
 use guest::wasip3::clocks::monotonic_clock;
-use guest::{Problem, blobs, cache, incoming, params};
+use guest::{Problem, blobs, cache, incoming, params, quota};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -226,7 +226,13 @@ impl Claim {
         speaker: &Speaker,
         listener: Option<Listener>,
     ) -> Result<Speaking, Failure> {
-        let begun = self.kept(Speaking::begin(order.clone(), speaker.clone(), listener));
+        let begun = self.kept(async {
+            // All of it, before the first sentence is spoken.
+            let characters = order.text.chars().count() as u64;
+            let room = quota::check(quota::Kind::SpeechCharacters, characters).await;
+            room.map_err(Failure::Refused)?;
+            Speaking::begin(order.clone(), speaker.clone(), listener).await
+        });
         self.or_nothing(begun.await).await
     }
 

@@ -8,7 +8,7 @@ use futures::{Stream, StreamExt, stream};
 use guest::bindings::capabilities::lectern::platform::speech as wit;
 use guest::uuid::Uuid;
 use guest::wasip3::clocks::monotonic_clock;
-use guest::{incoming, log};
+use guest::{incoming, log, quota};
 
 use super::engine::{self, Speaker};
 use super::failure::Failure;
@@ -180,6 +180,9 @@ async fn called(
         match call_once(order, speaker, &chunk, is_kept).await {
             Ok(call) => return Ok(call),
             Err(error) if passes(&error) && attempt < RETRIES => {
+                if let Some(problem) = quota::exceeded().await {
+                    return Err(Failure::Refused(problem));
+                }
                 attempt += 1;
                 log::warn(&format!(
                     "the speech engine: {error}; attempt {attempt} failed"
