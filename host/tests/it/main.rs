@@ -26,6 +26,7 @@ mod gateway;
 mod harness;
 mod identity;
 mod learner;
+mod limits;
 mod marking;
 mod metrics;
 #[path = "../../crates/backend/tests/it/missing.rs"]

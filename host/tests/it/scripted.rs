@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use host::config::Config;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use hyper::service::service_fn;
@@ -102,6 +103,10 @@ impl Scripted {
     }
 
     pub(crate) async fn host(&self) -> TestHost {
+        self.host_with(|_| {}).await
+    }
+
+    pub(crate) async fn host_with(&self, change: impl FnOnce(&mut Config)) -> TestHost {
         let llm = backend::openai::Config {
             base_url: self.base_url.clone(),
             key: Some("secret".to_owned().into()),
@@ -109,7 +114,11 @@ impl Scripted {
             referer: None,
             title: None,
         };
-        TestHost::with("components", |config| config.backends.llm = Some(llm)).await
+        let change = |config: &mut Config| {
+            config.backends.llm = Some(llm);
+            change(config);
+        };
+        TestHost::with("components", change).await
     }
 
     /// Questions asked so far, without those about notes.

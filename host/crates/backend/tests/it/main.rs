@@ -25,3 +25,4 @@ mod shelf;
 mod tesseract;
 mod textract;
 mod transcribe;
+mod usage;

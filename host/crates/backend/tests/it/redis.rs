@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use backend::redis::{Config, RedisCache, Unusable};
 use capability::cache::{Cache, Error, contract};
+use capability::rates;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -55,6 +56,17 @@ async fn redis_keeps_the_contract() {
     contract::a_value_is_replaced_with_its_time(&cache).await;
     contract::a_value_is_gone_after_its_time(&cache).await;
     assert_eq!(cache.check().await, Ok(()));
+}
+
+#[tokio::test]
+async fn rates_in_redis_keep_the_contract() {
+    let Some(config) = server() else { return };
+    let redis = RedisCache::new(&config).unwrap();
+    connected(&redis).await;
+    rates::contract::as_many_pass_as_a_rate_says(&redis).await;
+    rates::contract::keys_and_names_are_counted_apart(&redis).await;
+    rates::contract::a_request_comes_back_after_its_interval(&redis).await;
+    rates::contract::what_the_first_rate_refuses_is_not_counted_by_the_next(&redis).await;
 }
 
 #[tokio::test]
