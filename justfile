@@ -107,6 +107,10 @@ soak-swap: setup components
 bench: components
     cargo bench --locked -p host --bench handlers
 
+# Measures what the gateway costs a request, and what is answered at twice the load that the host can bear.
+bench-gateway: components
+    cargo bench --locked -p host --bench gateway
+
 # Uploads a recording of 2 GiB, and prints how much the host grew meanwhile.
 bench-upload: components
     cargo test --locked --release -p host --test it -- --ignored --nocapture a_recording_of_2_gib

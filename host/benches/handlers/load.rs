@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::Request;
+use axum::http::request::Builder;
 use futures::future::join_all;
 use http_body_util::BodyExt;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -73,9 +74,21 @@ pub(crate) fn apart<T: Send + 'static>(
 }
 
 /// One round.
+#[allow(dead_code, reason = "another bench has headers")]
 pub(crate) fn run(
     address: SocketAddr,
     path: &'static str,
+    connections: usize,
+    time: Duration,
+) -> Measured {
+    run_with(address, path, [], connections, time)
+}
+
+/// One round, of requests with those headers.
+pub(crate) fn run_with<const N: usize>(
+    address: SocketAddr,
+    path: &'static str,
+    headers: [(&'static str, String); N],
     connections: usize,
     time: Duration,
 ) -> Measured {
@@ -87,7 +100,7 @@ pub(crate) fn run(
         let all = join_all(
             clients
                 .iter_mut()
-                .map(|client| client_loop(client, address, path, until)),
+                .map(|client| client_loop(client, address, path, &headers, until)),
         );
         let mut latencies = runtime.block_on(all).concat();
         let (cpu, wall) = (server_cpu() - before, started.elapsed());
@@ -116,16 +129,17 @@ async fn client_loop(
     client: &mut SendRequest<Body>,
     address: SocketAddr,
     path: &str,
+    headers: &[(&'static str, String)],
     until: Instant,
 ) -> Vec<u32> {
     let mut latencies = Vec::new();
     while Instant::now() < until {
         let started = Instant::now();
         // Absolute, so that a bare dispatch finds the authority that the gateway would fill in.
-        let request = Request::get(format!("http://{address}{path}"))
-            .header("host", "localhost")
-            .body(Body::empty())
-            .unwrap();
+        let request = Request::get(format!("http://{address}{path}")).header("host", "localhost");
+        let with = |request: Builder, (name, value): &(&str, String)| request.header(*name, value);
+        let request = headers.iter().fold(request, with);
+        let request = request.body(Body::empty()).unwrap();
         client.ready().await.unwrap();
         let response = client.send_request(request).await.unwrap();
         assert_eq!(response.status(), 200);
