@@ -60,6 +60,11 @@ const PLATFORM: &[(i64, &str, &str)] = &[
         "carry request ids",
         include_str!("../../../../../migrations/platform/0008_carry_request_ids.sql"),
     ),
+    (
+        9,
+        "create engine jobs",
+        include_str!("../../../../../migrations/platform/0009_create_engine_jobs.sql"),
+    ),
 ];
 
 /// Why the database is not ready.

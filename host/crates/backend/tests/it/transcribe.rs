@@ -249,7 +249,7 @@ async fn a_vocabulary_that_transcribe_refuses_fails_the_job() {
 #[tokio::test]
 async fn a_running_job_that_is_forgotten_is_deleted_when_it_has_ended() {
     let (amazon, engine_before, spoken) = amazon().await;
-    amazon.fake.pace(Pace::Time(Duration::from_millis(200)));
+    amazon.fake.pace(Pace::Looks(u32::MAX));
     engine_before
         .start("stt.job", &english(&spoken))
         .await
@@ -259,6 +259,7 @@ async fn a_running_job_that_is_forgotten_is_deleted_when_it_has_ended() {
     // The host ends, and the next one knows nothing of that: whoever wants it gone asks again.
     let other = engine(&amazon);
     assert_eq!(other.forget("stt.job").await, Err(Error::NotYet));
+    amazon.fake.pace(Pace::Looks(0));
     forgotten(&other, "stt.job").await;
     assert_eq!(amazon.fake.transcription_jobs(), [""; 0]);
 }
