@@ -28,7 +28,7 @@ use crate::backing::{self, Choice};
 use crate::boot;
 use crate::bundle::{self, BundleError};
 use crate::config::Config;
-use crate::config::backends::Backends;
+use crate::config::backends::{Backends, Speech};
 use crate::databases::Databases;
 use crate::deploy::{DeployError, Deployer};
 use crate::factory::Factory;
@@ -150,6 +150,17 @@ impl Platform {
     /// Where spans go.
     pub fn tracer(&self) -> &Tracer {
         &self.tracer
+    }
+
+    /// The language model that is configured.
+    pub fn model(&self) -> Option<&str> {
+        let llm = self.backends.llm.as_ref();
+        llm.map(|llm| llm.model.as_str())
+    }
+
+    /// Whether the voice can be told how fast to speak.
+    pub fn has_speeds(&self) -> bool {
+        matches!(self.backends.speech.what, Speech::Polly)
     }
 
     /// What is counted for the metrics alone.

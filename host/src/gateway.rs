@@ -3,17 +3,21 @@
 pub(crate) mod auth;
 mod compress;
 mod cors;
+mod docs;
 mod front;
 mod held;
 mod jwks;
 mod listen;
 pub mod limits;
+mod openai;
+mod openapi;
 mod paced;
 pub(crate) mod problem;
 mod status;
 mod tls;
 pub(crate) mod trace;
 mod usage;
+mod version;
 mod websocket;
 
 use std::net::IpAddr;
@@ -46,6 +50,8 @@ use crate::dispatch::{DispatchError, Kind, dispatch};
 use crate::token::Claims;
 use crate::webhook::Webhooks;
 
+/// What the host is called in its own log.
+const HOST: &str = "lectern";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Bytes of a path with its query.
 const MAX_PATH: usize = 8 << 10;
@@ -56,6 +62,7 @@ pub struct Gateway {
     authenticator: Authenticator,
     front: Front,
     sockets: Sockets,
+    contract: openapi::Contract,
 }
 
 impl Gateway {
@@ -66,6 +73,7 @@ impl Gateway {
             authenticator: Authenticator::new(identity)?,
             front: Front::new(&Edge::default(), identity.is_development()),
             sockets: Sockets::default(),
+            contract: openapi::Contract::default(),
         })
     }
 
@@ -100,15 +108,15 @@ impl Gateway {
     ) -> Response {
         let line = Line::begin(&request);
         let asked = self.front.note(&mut request);
-        let (service, answer) = match self.front.preflight(&request) {
-            Some(answer) => ("lectern".to_owned(), answer),
-            None => self.route(only, request).await,
+        let (service, response) = match self.front.preflight(&request) {
+            Some(answer) => {
+                let answer = answer.unwrap_or_else(|problem| problem.render(&id));
+                (HOST.to_owned(), answer)
+            }
+            None => self.entered(only, request, &id).await,
         };
-        if let Err(Problem::Dispatch(DispatchError::Call(error))) = &answer {
-            tracing::warn!(service, "no answer: {error}");
-        }
-        let response = answer.unwrap_or_else(|problem| problem.render(&id));
         let mut response = self.front.dress(asked, response).await;
+        version::tell(response.headers_mut());
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
@@ -123,28 +131,102 @@ impl Gateway {
         Box::pin(async move { self.answer_as(None, request).await })
     }
 
+    /// As OpenAI's clients expect it, or as the contract has it.
+    async fn entered(
+        self: &Arc<Self>,
+        only: Option<&str>,
+        request: Request,
+        id: &str,
+    ) -> (String, Response) {
+        if let Err(problem) = self.front.check(&request) {
+            return (HOST.to_owned(), problem.render(id));
+        }
+        let openai = openai::Route::of(request.uri().path()).filter(|_| only.is_none());
+        if let Some(route) = openai {
+            return ("openai".into(), openai::answer(self, route, request).await);
+        }
+        let (service, answer) = self.versioned(only, request).await;
+        (
+            service,
+            answer.unwrap_or_else(|problem| problem.render(id)),
+        )
+    }
+
+    /// `/v1/chat` is `/chat`.
+    async fn versioned(
+        self: &Arc<Self>,
+        only: Option<&str>,
+        mut request: Request,
+    ) -> (String, Result<Response, Problem>) {
+        if let Err(problem) = version::check(request.headers()) {
+            return (HOST.to_owned(), Err(problem));
+        }
+        version::strip(&mut request);
+        self.told(only, request).await
+    }
+
+    /// A route of the contract, as another route of the host's own asks it.
+    async fn asked(self: &Arc<Self>, request: Request) -> Result<Response, Problem> {
+        self.told(None, request).await.1
+    }
+
+    /// Where a component gives no answer, the log says why.
+    async fn told(
+        self: &Arc<Self>,
+        only: Option<&str>,
+        request: Request,
+    ) -> (String, Result<Response, Problem>) {
+        let (service, answer) = self.route(only, request).await;
+        if let Err(Problem::Dispatch(DispatchError::Call(error))) = &answer {
+            tracing::warn!(service, "no answer: {error}");
+        }
+        (service, answer)
+    }
+
+    /// What the host answers by itself.
+    async fn own(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Option<Result<Response, Problem>> {
+        let is_read = [Method::GET, Method::HEAD].contains(method);
+        let answer = match path {
+            path if is_own(path) && !is_read => return Some(Err(Problem::MethodNotAllowed)),
+            "/health" => status::health(&self.platform).await,
+            "/health/ready" => status::ready(&self.platform).await,
+            "/health/live" => status::live(),
+            "/capabilities" => status::capabilities(&self.platform),
+            "/docs" => docs::page(),
+            "/openapi.json" => {
+                let is_open = self.authenticator.is_open();
+                self.contract.answer(&self.platform, is_open, headers).await
+            }
+            _ => return None,
+        };
+        Some(Ok(answer))
+    }
+
     async fn route(
         self: &Arc<Self>,
         only: Option<&str>,
         mut request: Request,
     ) -> (String, Result<Response, Problem>) {
-        let host = "lectern".to_owned();
+        let host = HOST.to_owned();
         let path = request.uri().path();
         if !path_is_fine(request.uri()) {
             return (host, Err(Problem::InvalidPath));
         }
-        if let Err(problem) = self.front.check(&request) {
-            return (host, Err(problem));
-        }
-        match path {
-            _ if only.is_some() => {}
-            "/health" | "/health/ready" => return (host, Ok(status::ready(&self.platform).await)),
-            "/health/live" => return (host, Ok(status::live())),
-            "/usage" => return (host, self.usage(request).await),
-            "/capabilities" => return (host, Ok(status::capabilities(&self.platform))),
-            websocket::PATH => return (host, websocket::open(self, request).await),
-            _ if Webhooks::is_route(path) => return (host, self.webhooks(request).await),
-            _ => {}
+        if only.is_none() {
+            if let Some(answer) = self.own(request.method(), path, request.headers()).await {
+                return (host, answer);
+            }
+            match path {
+                "/usage" => return (host, self.usage(request).await),
+                websocket::PATH => return (host, websocket::open(self, request).await),
+                _ if Webhooks::is_route(path) => return (host, self.webhooks(request).await),
+                _ => {}
+            }
         }
         let table = self.platform.live().table();
         let found = match only {
@@ -255,16 +337,42 @@ impl Gateway {
 
 impl Gateway {
     async fn webhooks(&self, request: Request) -> Result<Response, Problem> {
-        let claims = self.authenticator.authenticate(request.headers()).await;
-        let claims = claims.map_err(Problem::Denied)?;
-        let answer = self.platform.webhooks().answer(claims.as_ref(), request);
-        answer.await.map_err(Problem::Webhook)
+        let limits = self.platform.limits();
+        let address = limits.address(&request);
+        let caller = self.caller(request.headers(), address).await?;
+        let class = match safe(request.method()) {
+            true => RouteClass::Read,
+            false => RouteClass::Write,
+        };
+        let told = limits.admit(class, caller.as_deref(), address).await;
+        let told = told.map_err(Problem::Limited)?;
+        let claims = caller.as_ref().map(|caller| &caller.claims);
+        let answer = self.platform.webhooks().answer(claims, request);
+        let mut response = answer.await.map_err(Problem::Webhook)?;
+        if let Some(told) = told {
+            told.write(response.headers_mut());
+        }
+        Ok(response)
     }
 }
 
 /// Whether it asks for nothing to change: RFC 9110, section 9.2.1.
 fn safe(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
+}
+
+/// Whether the host answers it, whatever routes components have.
+fn is_own(path: &str) -> bool {
+    let own = [
+        "/capabilities",
+        "/docs",
+        "/health",
+        "/health/live",
+        "/health/ready",
+        "/openapi.json",
+        "/usage",
+    ];
+    own.contains(&path)
 }
 
 /// Whom a canary's weight counts: the token's subject, else who the query says it is, else nobody but

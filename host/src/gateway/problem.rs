@@ -20,6 +20,8 @@ use crate::webhook::Refusal;
 pub(crate) enum Problem {
     NotFound,
     InvalidPath,
+    UnsupportedVersion,
+    MethodNotAllowed,
     Denied(Denied),
     /// An operator has taken the component out of service.
     Draining,
@@ -102,6 +104,16 @@ impl Problem {
                 StatusCode::BAD_REQUEST,
                 "INVALID_PATH",
                 "the path is malformed",
+            ),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "METHOD_NOT_ALLOWED",
+                "the path has other methods",
+            ),
+            Self::UnsupportedVersion => (
+                StatusCode::BAD_REQUEST,
+                "UNSUPPORTED_API_VERSION",
+                "there is version 1 of this API alone",
             ),
             Self::Denied(Denied::Missing) => (
                 StatusCode::UNAUTHORIZED,
@@ -187,7 +199,7 @@ impl Problem {
     }
 
     /// The response, with the request's id.
-    pub(crate) fn render(self, request_id: &str) -> Response {
+    pub(crate) fn render(&self, request_id: &str) -> Response {
         let (status, code, message) = self.parts();
         let mut response = render(status, code, &message, request_id, None);
         let headers = response.headers_mut();
@@ -201,6 +213,11 @@ impl Problem {
         }) = self
         {
             told.write(headers);
+        }
+        if matches!(self, Self::MethodNotAllowed) {
+            // RFC 9110, section 15.5.6. What the host answers by itself is read alone.
+            let read = HeaderValue::from_static("GET, HEAD");
+            response.headers_mut().insert(header::ALLOW, read);
         }
         response
     }

@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, Limited};
 use runtime::{Manifest, Revision};
 use serde_json::{Map, Value, json};
 
+use super::openapi::{Capabilities, Health};
 use super::problem::timestamp;
 use crate::assemble::Platform;
 use crate::health::Measured;
@@ -14,8 +15,20 @@ use crate::health::Measured;
 /// Of a component's health, what is read of it.
 const MAX_BODY: usize = 64 << 10;
 
-/// `GET /health`, `GET /health/ready`: the contract's body, measured a moment ago at most; 503 where
-/// nothing can be done.
+/// How the platform is.
+///
+/// Measured a moment ago at most; 503 where nothing can be done.
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    operation_id = "health_ready",
+    tag = "host",
+    security(()),
+    responses(
+        (status = 200, description = "It works, if not all of it", body = Health),
+        (status = 503, description = "Nothing can be done", body = Health),
+    ),
+)]
 pub(super) async fn ready(platform: &Platform) -> Response {
     let measured = platform.health().measured().await;
     let status = match measured.is_ready {
@@ -31,7 +44,31 @@ pub(super) async fn ready(platform: &Platform) -> Response {
     (status, axum::Json(body)).into_response()
 }
 
-/// `GET /health/live`: that there is somebody to answer, whatever stands behind.
+/// How the platform is.
+#[utoipa::path(
+    get,
+    path = "/health",
+    operation_id = "health",
+    tag = "host",
+    security(()),
+    responses(
+        (status = 200, description = "It works, if not all of it", body = Health),
+        (status = 503, description = "Nothing can be done", body = Health),
+    ),
+)]
+pub(super) async fn health(platform: &Platform) -> Response {
+    ready(platform).await
+}
+
+/// That there is somebody to answer, whatever stands behind.
+#[utoipa::path(
+    get,
+    path = "/health/live",
+    operation_id = "health_live",
+    tag = "host",
+    security(()),
+    responses((status = 200, description = "It is there", body = Health)),
+)]
 pub(super) fn live() -> Response {
     let body = json!({ "status": "healthy", "service": "lectern", "timestamp": timestamp() });
     axum::Json(body).into_response()
@@ -105,7 +142,15 @@ fn add(said: &mut Map<String, Value>, states: &[(&'static str, &'static str)]) {
     }
 }
 
-/// `GET /capabilities`: which backend stands behind each, so that a client never offers what isn't there.
+/// Which backend stands behind each capability, so that a client never offers what isn't there.
+#[utoipa::path(
+    get,
+    path = "/capabilities",
+    operation_id = "capabilities",
+    tag = "host",
+    security(()),
+    responses((status = 200, description = "By name", body = Capabilities)),
+)]
 pub(super) fn capabilities(platform: &Platform) -> Response {
     let choices = platform.choices().iter().map(|choice| {
         let value = json!({ "backend": choice.backend, "reason": choice.reason });

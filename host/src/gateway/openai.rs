@@ -1,0 +1,216 @@
+//! What clients that speak OpenAI's API ask for (<https://platform.openai.com/docs/api-reference>). Each of
+//! their requests becomes requests of the contract's routes in the same caller's name, which go the way of
+//! all others: who asks, how much, which revision. Of a component nothing is known here but its routes.
+
+pub(super) mod chat;
+pub(super) mod models;
+pub(super) mod problem;
+pub(super) mod speech;
+mod stream;
+pub(super) mod transcription;
+
+use std::time::Duration;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::response::Response;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use self::problem::Refusal;
+use super::Gateway;
+
+/// Of a request as JSON: a conversation. Recordings are not JSON.
+const MAX_JSON: usize = 4 << 20;
+/// It must be there by then.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Of an answer that is read here and not passed on: a transcript of four hours with its words.
+const MAX_ANSWER: usize = 32 << 20;
+
+/// A route of OpenAI's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Models,
+    Model,
+    Chat,
+    Speech,
+    Voices,
+    AudioModels,
+    Transcriptions,
+}
+
+impl Route {
+    /// No path of the contract is one of these with its `/v1`.
+    pub(super) fn of(path: &str) -> Option<Self> {
+        Some(match path {
+            "/v1/models" => Self::Models,
+            "/v1/chat/completions" => Self::Chat,
+            "/v1/audio/speech" => Self::Speech,
+            "/v1/audio/voices" => Self::Voices,
+            "/v1/audio/models" => Self::AudioModels,
+            "/v1/audio/transcriptions" => Self::Transcriptions,
+            // The names of some models have slashes.
+            _ if path
+                .strip_prefix("/v1/models/")
+                .is_some_and(|id| !id.is_empty()) =>
+            {
+                Self::Model
+            }
+            _ => return None,
+        })
+    }
+
+    fn method(self) -> Method {
+        match self {
+            Self::Models | Self::Model | Self::Voices | Self::AudioModels => Method::GET,
+            Self::Chat | Self::Speech | Self::Transcriptions => Method::POST,
+        }
+    }
+}
+
+/// Answers a route of OpenAI's, errors in OpenAI's form.
+pub(super) async fn answer(gateway: &Arc<Gateway>, route: Route, request: Request) -> Response {
+    let answered = answered(gateway, route, request).await;
+    answered.unwrap_or_else(|refusal| refusal.render())
+}
+
+async fn answered(gateway: &Arc<Gateway>, route: Route, request: Request) -> Result<Response, Refusal> {
+    super::version::check(request.headers())?;
+    // Before anything of the request is believed, or its body read.
+    let address = gateway.platform.limits().address(&request);
+    let caller = gateway.caller(request.headers(), address).await?;
+    let is_open = caller.is_none();
+    if request.method() != route.method() {
+        return Err(Refusal::Method(route.method()));
+    }
+    let caller = Caller {
+        gateway,
+        headers: request.headers().clone(),
+        extensions: request.extensions().clone(),
+        is_open,
+    };
+    match route {
+        Route::Models => Ok(models::list(gateway)),
+        Route::Model => models::show(gateway, request.uri().path()),
+        Route::Chat => chat::complete(&caller, request).await,
+        Route::Speech => speech::speak(&caller, request).await,
+        Route::Voices => speech::voices(&caller).await,
+        Route::AudioModels => Ok(speech::models()),
+        Route::Transcriptions => transcription::transcribe(&caller, request).await,
+    }
+}
+
+/// In whose name the contract's routes are asked.
+pub(super) struct Caller<'a> {
+    gateway: &'a Arc<Gateway>,
+    headers: HeaderMap,
+    extensions: Extensions,
+    /// Development mode: requests say who they are.
+    is_open: bool,
+}
+
+/// What the original request says of its own body and answer, and not of the caller.
+const OWN: [HeaderName; 9] = [
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::EXPECT,
+    header::IF_NONE_MATCH,
+    header::RANGE,
+    header::TRANSFER_ENCODING,
+];
+
+impl Caller<'_> {
+    /// The user that development mode believes in; with tokens it is the token's subject.
+    fn user<'a>(&self, user: Option<&'a str>) -> Option<&'a str> {
+        user.filter(|user| self.is_open && !user.is_empty())
+    }
+
+    /// Asks a route of the contract; what is no success is a refusal.
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        kind: Option<&str>,
+        accept: &str,
+        body: Body,
+    ) -> Result<Response, Refusal> {
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = path.parse().map_err(|_| super::Problem::InvalidPath)?;
+        *request.headers_mut() = self.headers.clone();
+        *request.extensions_mut() = self.extensions.clone();
+        let headers = request.headers_mut();
+        for name in OWN {
+            headers.remove(name);
+        }
+        headers.remove("idempotency-key");
+        let value =
+            |text: &str| HeaderValue::from_str(text).map_err(|_| super::Problem::InvalidPath);
+        headers.insert(header::ACCEPT, value(accept)?);
+        if let Some(kind) = kind {
+            headers.insert(header::CONTENT_TYPE, value(kind)?);
+        }
+        let response = self.gateway.asked(request).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(Refusal::told(response).await)
+    }
+
+    /// The same, with JSON for JSON.
+    async fn json(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Refusal> {
+        let kind = body.map(|_| "application/json");
+        let body = body.map_or(Body::empty(), |body| Body::from(body.to_string()));
+        let answer = self
+            .ask(method, path, kind, "application/json", body)
+            .await?;
+        serde_json::from_slice(&whole(answer).await?).map_err(|_| Refusal::broken())
+    }
+}
+
+async fn whole(answer: Response) -> Result<Bytes, Refusal> {
+    let read = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+    Ok(read.map_err(|_| Refusal::broken())?.to_bytes())
+}
+
+/// A request's JSON. Unknown members are ignored, as clients send what is newer than us.
+async fn parsed<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
+    let read = Limited::new(request.into_body(), MAX_JSON).collect();
+    let read = tokio::time::timeout(PATIENCE, read).await;
+    let read = read.map_err(|_| Refusal::Stalled)?;
+    let body = read.map_err(|_| Refusal::TooLarge(MAX_JSON))?.to_bytes();
+    serde_json::from_slice(&body).map_err(|error| Refusal::invalid(None, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_of_openai_s_is_told_from_the_contract_s() {
+        assert_eq!(Route::of("/v1/chat/completions"), Some(Route::Chat));
+        assert_eq!(Route::of("/v1/models/amazon/nova:free"), Some(Route::Model));
+        for path in [
+            "/chat/completions",
+            "/v1/chat",
+            "/v1/audio/7",
+            "/v1/audio",
+            "/v1/models/",
+        ] {
+            assert_eq!(Route::of(path), None, "{path}");
+        }
+    }
+}
