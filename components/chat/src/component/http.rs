@@ -96,6 +96,7 @@ fn accepts_events(headers: &HeaderMap) -> bool {
 #[utoipa::path(
     get,
     path = "/chat/history/{id}",
+    params(ByUser, Part),
     responses(
         (status = 200, description = "The messages", body = History),
         (status = 404, description = "`SESSION_NOT_FOUND`", body = Error),
@@ -123,7 +124,7 @@ struct Search {
 #[utoipa::path(
     get,
     path = "/chat/sessions",
-    params(Page),
+    params(ByUser, Search, Page),
     responses((status = 200, description = "The sessions", body = Sessions)),
 )]
 async fn list(
@@ -149,6 +150,7 @@ struct Rename {
 #[utoipa::path(
     patch,
     path = "/chat/sessions/{id}",
+    params(ByUser),
     responses(
         (status = 200, description = "The title as it is kept", body = Renamed),
         (status = 404, description = "`SESSION_NOT_FOUND`", body = Error),
@@ -170,6 +172,7 @@ async fn rename(
 #[utoipa::path(
     delete,
     path = "/chat/sessions/{id}",
+    params(ByUser),
     responses(
         (status = 200, description = "It is gone", body = Deleted),
         (status = 404, description = "`SESSION_NOT_FOUND`", body = Error),
@@ -198,6 +201,7 @@ struct Export {
 #[utoipa::path(
     get,
     path = "/chat/sessions/{id}/export",
+    params(ByUser, Export),
     responses(
         (status = 200, description = "All of it", content(
             (Exported = "application/json"),

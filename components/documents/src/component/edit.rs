@@ -30,7 +30,7 @@ pub(super) struct Edit {
 #[utoipa::path(
     get,
     path = "/document/{id}/notes",
-    params(Known),
+    params(ByUser, Known),
     responses(
         (status = 200, description = "The notes", body = Notes, headers(("ETag" = String, description = "The document's version"))),
         (status = 304, description = "The client has this version"),
@@ -74,7 +74,7 @@ pub(super) async fn notes(
 #[utoipa::path(
     put,
     path = "/document/{id}/notes",
-    params(Changed),
+    params(ByUser, Changed),
     responses(
         (status = 200, description = "The notes as they are kept", body = Edited, headers(("ETag" = String, description = "The document's version"))),
         (status = 404, description = "`DOCUMENT_NOT_FOUND`", body = Error),

@@ -41,7 +41,7 @@ pub(super) struct ByUser {
 #[utoipa::path(
     get,
     path = "/document/{id}",
-    params(Known),
+    params(ByUser, Known),
     responses(
         (status = 200, description = "The document", body = Document, headers(("ETag" = String, description = "Its version"))),
         (status = 304, description = "The client has this version"),
@@ -62,7 +62,7 @@ async fn document(
 #[utoipa::path(
     get,
     path = "/documents",
-    params(Page),
+    params(ByUser, Page),
     responses((status = 200, description = "The documents", body = Documents)),
 )]
 async fn documents(
@@ -81,7 +81,7 @@ async fn documents(
 #[utoipa::path(
     post,
     path = "/process/{id}",
-    params(Key),
+    params(ByUser, Key),
     request_body(content = Option<Asked>),
     responses(
         (status = 202, description = "Processing started", body = Started),

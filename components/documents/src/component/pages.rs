@@ -18,7 +18,7 @@ const MAX_PAGES: u32 = 2_000;
 #[utoipa::path(
     get,
     path = "/document/{id}/pages",
-    params(Page),
+    params(ByUser, Page),
     responses(
         (status = 200, description = "The pages; none until the document is read", body = Pages),
         (status = 404, description = "`DOCUMENT_NOT_FOUND`", body = Error),

@@ -34,6 +34,7 @@ struct Deleted {
 #[utoipa::path(
     delete,
     path = "/document/{id}",
+    params(ByUser),
     responses(
         (status = 200, description = "It is gone", body = Removed),
         (status = 404, description = "`DOCUMENT_NOT_FOUND`", body = Error),

@@ -35,7 +35,7 @@ pub(super) struct Question {
 #[utoipa::path(
     get,
     path = "/documents/search",
-    params(Page),
+    params(Question, Page),
     responses((status = 200, description = "Places, best first", body = Results)),
 )]
 pub(super) async fn search(

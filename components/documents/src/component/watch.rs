@@ -43,7 +43,7 @@ struct Watch {
 #[utoipa::path(
     get,
     path = "/document/{id}/events",
-    params(Last),
+    params(ByUser, Last),
     responses(
         (status = 200, description = "The events", body = String, content_type = "text/event-stream"),
         (status = 404, description = "`DOCUMENT_NOT_FOUND`", body = Error),

@@ -112,6 +112,7 @@ async fn created(order: Order, user: &User, claim: &Claim) -> Result<Response, P
 #[utoipa::path(
     get,
     path = "/quiz/{id}",
+    params(ByUser),
     responses(
         (status = 200, description = "The quiz", body = Quiz),
         (status = 404, description = "`QUIZ_NOT_FOUND`", body = Error),
@@ -130,7 +131,7 @@ async fn quiz(
 #[utoipa::path(
     get,
     path = "/quizzes",
-    params(Page),
+    params(ByUser, Page),
     responses((status = 200, description = "The quizzes", body = Quizzes)),
 )]
 async fn quizzes(
@@ -211,7 +212,7 @@ async fn submitted(
 #[utoipa::path(
     get,
     path = "/quiz/history",
-    params(Page),
+    params(ByUser, Page),
     responses((status = 200, description = "The submissions", body = History)),
 )]
 async fn history(
@@ -227,6 +228,7 @@ async fn history(
 #[utoipa::path(
     get,
     path = "/quiz/submissions/{id}",
+    params(ByUser),
     responses(
         (status = 200, description = "The submission", body = Submission),
         (status = 404, description = "`SUBMISSION_NOT_FOUND`", body = Error),
@@ -298,6 +300,7 @@ struct About {
 #[utoipa::path(
     get,
     path = "/quiz/analytics",
+    params(About),
     responses((status = 200, description = "Answers that are marked, in groups", body = Analytics)),
 )]
 async fn analytics(caller: Caller, Query(about): Query<About>) -> Result<Json<Value>, Problem> {

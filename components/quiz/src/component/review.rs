@@ -33,7 +33,7 @@ pub(super) struct Export {
 #[utoipa::path(
     get,
     path = "/review/due",
-    params(Page),
+    params(ByUser, Page),
     responses((status = 200, description = "The cards", body = Due)),
 )]
 pub(super) async fn due(
@@ -124,6 +124,7 @@ async fn graded(card: &Card, given: Option<&Value>, body: &mut Value) -> Option<
 #[utoipa::path(
     get,
     path = "/review/export",
+    params(Export),
     responses((status = 200, description = "The cards", content((Cards = "application/json"), (String = "text/plain")))),
 )]
 pub(super) async fn export(

@@ -38,6 +38,7 @@ pub(super) struct ByUser {
 #[utoipa::path(
     get,
     path = "/transcription/{id}",
+    params(ByUser),
     responses(
         (status = 200, description = "The transcription", body = Transcription),
         (status = 404, description = "`TRANSCRIPTION_NOT_FOUND`", body = Error),
@@ -64,7 +65,7 @@ async fn transcription(
 #[utoipa::path(
     get,
     path = "/transcriptions",
-    params(Page),
+    params(ByUser, Page),
     responses((status = 200, description = "The transcriptions", body = Transcriptions)),
 )]
 async fn transcriptions(
@@ -80,6 +81,7 @@ async fn transcriptions(
 #[utoipa::path(
     delete,
     path = "/transcription/{id}",
+    params(ByUser),
     responses(
         (status = 200, description = "It is gone", body = Deleted),
         (status = 404, description = "`TRANSCRIPTION_NOT_FOUND`", body = Error),
@@ -111,6 +113,7 @@ struct Subtitles {
 #[utoipa::path(
     get,
     path = "/transcription/{id}/subtitles",
+    params(Subtitles),
     responses(
         (status = 200, description = "The file", content((String = "application/x-subrip"), (String = "text/vtt"))),
         (status = 404, description = "`TRANSCRIPTION_NOT_FOUND`", body = Error),

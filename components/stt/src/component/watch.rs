@@ -29,6 +29,7 @@ struct Watch {
 #[utoipa::path(
     get,
     path = "/transcription/{id}/events",
+    params(ByUser),
     responses(
         (status = 200, description = "The events", body = String, content_type = "text/event-stream"),
         (status = 404, description = "`TRANSCRIPTION_NOT_FOUND`", body = Error),

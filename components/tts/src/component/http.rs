@@ -98,6 +98,7 @@ pub(super) async fn shown(audio: &Audio) -> Result<Value, Problem> {
 #[utoipa::path(
     get,
     path = "/audio/{id}",
+    params(ByUser),
     responses(
         (status = 200, description = "The audio", body = Shown),
         (status = 404, description = "`AUDIO_NOT_FOUND`", body = Error),
@@ -118,7 +119,7 @@ async fn show(
 #[utoipa::path(
     get,
     path = "/audio",
-    params(Page),
+    params(ByUser, Page),
     responses((status = 200, description = "The audio", body = Audios)),
 )]
 async fn list(caller: Caller, Query(by): Query<ByUser>, page: Page) -> Result<Response, Problem> {
@@ -132,6 +133,7 @@ async fn list(caller: Caller, Query(by): Query<ByUser>, page: Page) -> Result<Re
 #[utoipa::path(
     delete,
     path = "/audio/{id}",
+    params(ByUser),
     responses(
         (status = 200, description = "It is gone", body = Deleted),
         (status = 404, description = "`AUDIO_NOT_FOUND`", body = Error),
@@ -154,7 +156,7 @@ async fn delete(
 #[utoipa::path(
     get,
     path = "/audio/{id}/content",
-    params(Ranged),
+    params(ByUser, Ranged),
     responses(
         (status = 200, description = "All of it", content((Binary = "audio/mpeg"), (Binary = "audio/ogg"), (Binary = "audio/wav")), headers(("ETag" = String, description = "Of the bytes"))),
         (status = 206, description = "A part", content((Binary = "audio/mpeg"), (Binary = "audio/ogg"), (Binary = "audio/wav")), headers(("Content-Range" = String, description = "Which"))),
@@ -190,6 +192,7 @@ struct Wanted {
 #[utoipa::path(
     get,
     path = "/audio/{id}/marks",
+    params(Wanted),
     responses(
         (status = 200, description = "The marks", body = Marks),
         (status = 404, description = "`AUDIO_NOT_FOUND`", body = Error),
@@ -224,6 +227,7 @@ struct ByLanguage {
 #[utoipa::path(
     get,
     path = "/voices",
+    params(ByLanguage),
     responses(
         (status = 200, description = "The voices", body = Voices),
         (status = 502, description = "`UPSTREAM_ERROR`", body = Error),
