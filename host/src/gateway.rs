@@ -7,8 +7,8 @@ mod docs;
 mod front;
 mod held;
 mod jwks;
-mod listen;
 pub mod limits;
+mod listen;
 mod openai;
 mod openapi;
 mod paced;
@@ -146,10 +146,7 @@ impl Gateway {
             return ("openai".into(), openai::answer(self, route, request).await);
         }
         let (service, answer) = self.versioned(only, request).await;
-        (
-            service,
-            answer.unwrap_or_else(|problem| problem.render(id)),
-        )
+        (service, answer.unwrap_or_else(|problem| problem.render(id)))
     }
 
     /// `/v1/chat` is `/chat`.

@@ -19,8 +19,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::limits::Peer;
 use super::held::Held;
+use super::limits::Peer;
 use super::paced::Paced;
 use super::problem;
 use super::tls::{Tls, TlsError};

@@ -79,7 +79,11 @@ pub(super) async fn answer(gateway: &Arc<Gateway>, route: Route, request: Reques
     answered.unwrap_or_else(|refusal| refusal.render())
 }
 
-async fn answered(gateway: &Arc<Gateway>, route: Route, request: Request) -> Result<Response, Refusal> {
+async fn answered(
+    gateway: &Arc<Gateway>,
+    route: Route,
+    request: Request,
+) -> Result<Response, Refusal> {
     super::version::check(request.headers())?;
     // Before anything of the request is believed, or its body read.
     let address = gateway.platform.limits().address(&request);

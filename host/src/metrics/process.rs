@@ -23,7 +23,13 @@ pub(super) fn start() {
 pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let version = [("version", env!("CARGO_PKG_VERSION").to_owned())];
     let help = "1, with the host's version";
-    gauges(encoder, "build_info", help, None, [(version, 1)].into_iter())?;
+    gauges(
+        encoder,
+        "build_info",
+        help,
+        None,
+        [(version, 1)].into_iter(),
+    )?;
     let started = [([], *STARTED)].into_iter();
     let help = "When the host began, since 1970";
     gauges(encoder, "start_time", help, Some(&Unit::Seconds), started)?;

@@ -9,9 +9,7 @@ use guest::identity::User;
 use guest::openapi::Error;
 use guest::page::Page;
 use guest::uuid::Uuid;
-use guest::{
-    Caller, Path, Problem, Query, Router, health, postgres, quota, routes, timestamp,
-};
+use guest::{Caller, Path, Problem, Query, Router, health, postgres, quota, routes, timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, ToSchema};

@@ -25,8 +25,8 @@ use crate::decoder::{Decoder, silence};
 use crate::engine_command::{MAX_AUDIO, admit, blob_fault, language};
 use crate::engine_jobs::{EngineJobs, Fault};
 use crate::jobs::Room;
-use crate::scratch::Scratch;
 use crate::mark::marked;
+use crate::scratch::Scratch;
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// A recording of 2 GiB is not sent to a server that did not answer the last three.
