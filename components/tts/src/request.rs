@@ -17,8 +17,8 @@ pub const MAX_SPOKEN: usize = 100_000;
 const MAX_TOTAL: usize = 200_000;
 /// Of a voice's, an engine's or a language's name, in bytes.
 const MAX_NAME: usize = 64;
-/// Hertz of what anybody could hear; which of them a voice has, its engine says.
-const RATES: std::ops::RangeInclusive<u32> = 1..=192_000;
+/// Hertz that the host asks an engine for; which of them a voice has, the engine says.
+const RATES: std::ops::RangeInclusive<u32> = 1_000..=192_000;
 
 /// What is said, and how. Unknown members are ignored.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
@@ -151,7 +151,7 @@ fn rate(rate: Option<&Value>) -> Result<Option<u32>, Refusal> {
         Some(Value::String(digits)) => digits.parse().ok(),
         Some(number) => number.as_u64().and_then(|rate| u32::try_from(rate).ok()),
     };
-    let why = "`sample_rate` is a number of hertz, as in 16000";
+    let why = "`sample_rate` is a number of hertz from 1000 to 192000";
     let rate = parsed.filter(|rate| RATES.contains(rate));
     rate.map(Some)
         .ok_or_else(|| Refusal::new("UNSUPPORTED_SAMPLE_RATE", why))
@@ -273,7 +273,7 @@ mod tests {
                 "NOTHING_TO_SAY",
             ),
             (
-                r#"{"text":"a","sample_rate":0.5}"#,
+                r#"{"text":"a","sample_rate":999}"#,
                 "UNSUPPORTED_SAMPLE_RATE",
             ),
             (

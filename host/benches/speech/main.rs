@@ -89,7 +89,8 @@ fn main() -> ExitCode {
         .build()
         .unwrap();
     let figures = runtime.block_on(measure());
-    println!("| {:<48} | {:>14} | {:>15} |", "", "measured", "target");
+    let (what, measured, target) = ("", "measured", "target");
+    println!("| {what:<48} | {measured:>14} | {target:>15} |");
     figures.iter().for_each(Figure::print);
     match figures.iter().any(|figure| figure.miss() > FAR) {
         true => ExitCode::FAILURE,
