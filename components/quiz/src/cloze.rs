@@ -13,6 +13,7 @@ use crate::names;
 use crate::phrases;
 use crate::question::{Difficulty, Kind, Question};
 use crate::shuffle::Rng;
+use crate::slots::{self, Slot};
 use crate::things::{Class, Thing, places, value};
 use crate::words::find_words;
 
@@ -163,19 +164,38 @@ fn pool<'a>(answer: &Thing, at: usize, fact: &Fact, material: &'a Material) -> V
     // place of a sentence.
     let places = places(&fact.text, at, &answer.text);
     let is_name = matches!(answer.class, Class::Name(_) | Class::Acronym);
+    let is_term = matches!(answer.class, Class::Term(_));
+    let (left, right) = (&fact.text[..at], &fact.text[at + answer.text.len()..]);
+    let gap = slots::slots(left, right, &material.tokenizer);
     let fits = |thing: &&Thing| {
         thing.class.stands_for(answer.class)
             && (!is_name || is_alike(thing, answer, &places))
+            && (!is_term || thing.kind == answer.kind && can_fill(thing, answer, &gap))
             && thing.forms.stands_for(answer.forms, behind)
             && (answer.forms == Forms::ANY
                 || thing.text.ends_with('n') == answer.text.ends_with('n'))
             && is_about_as_long(&thing.text, &answer.text)
-            && thing.text.ends_with('s') == answer.text.ends_with('s')
+            && looks_plural(&thing.text) == looks_plural(&answer.text)
             && (!article || sounds(&thing.text) == sounds(&answer.text))
             && find_words(&fold(&fact.text), &fold(&thing.text)).is_none()
             && tokens(&thing.text).iter().all(|stem| !stems.contains(stem))
     };
     material.things.iter().filter(fits).collect()
+}
+
+/// By its last letters: "cells", and not "nucleus", "mitosis", "process".
+fn looks_plural(text: &str) -> bool {
+    text.ends_with('s')
+        && !["ss", "us", "is"]
+            .iter()
+            .any(|ending| text.ends_with(ending))
+}
+
+/// Whether a term goes with the words around the gap, and names what happens where the answer does.
+fn can_fill(thing: &Thing, answer: &Thing, gap: &[Slot]) -> bool {
+    slots::happens(&thing.text) == slots::happens(&answer.text)
+        && slots::agree(&thing.slots, &answer.slots)
+        && slots::fill(gap, &thing.slots)
 }
 
 /// Whether both names name the same kind of thing; where that is not known of both, whether one has stood

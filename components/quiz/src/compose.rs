@@ -371,7 +371,7 @@ mod tests {
             for quiz_type in &TYPES[..3] {
                 let [easy, hard] = [Difficulty::Easy, Difficulty::Hard].map(|level| {
                     let wanted = Wanted {
-                        count: (material.facts.len() / 2).min(8),
+                        count: (material.facts.len() / 4).min(8),
                         ..wanted(*quiz_type, level, 1)
                     };
                     compose(&wanted, &texts, vec![])
@@ -426,7 +426,7 @@ mod tests {
 
     #[test]
     fn what_the_notes_name_is_asked_for() {
-        let mut texts = texts();
+        let mut texts = [text("d", &[samples::BIOLOGY])];
         let asked = |texts: &[Text]| {
             let quiz = compose(
                 &wanted(QuizType::MultipleChoice, Difficulty::Medium, 1),

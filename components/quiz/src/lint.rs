@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use corpus::Passage;
 use corpus::terms::fold;
 
+use crate::kinds;
 use crate::question::{Kind, Question};
 use crate::support::Support;
 use crate::text::Text;
@@ -34,6 +35,8 @@ pub enum Defect {
     Unsupported,
     /// Empty, or too long.
     Size,
+    /// Options of another kind than the key's: a number among words, a place among persons.
+    KindsMixed,
     /// Characters that hide or reorder text.
     Invisible,
 }
@@ -51,7 +54,12 @@ pub fn lint(question: &Question, texts: &[Text]) -> Result<(), Defect> {
     sizes(question)?;
     options(question)?;
     match question.kind {
-        Kind::MultipleChoice => multiple_choice(question)?,
+        Kind::MultipleChoice => {
+            multiple_choice(question)?;
+            if kinds::are_mixed(question, texts) {
+                return Err(Defect::KindsMixed);
+            }
+        }
         Kind::ShortAnswer => short_answer(question)?,
         Kind::TrueFalse => {}
     }
@@ -288,6 +296,10 @@ mod tests {
             defect("Is it the wall?", &four, "wall"),
             Some(Defect::KeyInStem)
         );
+        for other in ["46", "in 1769", "July", "6 July"] {
+            let options = ["wall", "nucleus", other, "gel"];
+            assert_eq!(defect("?", &options, "wall"), Some(Defect::KindsMixed));
+        }
         assert_eq!(defect("", &four, "wall"), Some(Defect::Size));
         assert_eq!(defect("a\u{202E}b", &four, "wall"), Some(Defect::Invisible));
         let mut elsewhere = question("?", &four, "wall");

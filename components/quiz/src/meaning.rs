@@ -316,6 +316,7 @@ mod tests {
     #[test]
     fn any_answer_is_judged() {
         let mut rng = crate::shuffle::Rng::new(5);
+        let tokenizer = Tokenizer::detect(BIOLOGY);
         let pieces = [
             "1", ",", ".", "'", "cell", " ", "não", "細胞", "\u{202E}", "-", "٣", "e\u{301}", "0",
         ];
@@ -326,7 +327,7 @@ mod tests {
                     .collect()
             };
             let (key, given) = (text(), text());
-            if let Verdict::Sure(points) = judged(&key, &given) {
+            if let Verdict::Sure(points) = judge(&key, "What is it?", &given, &tokenizer) {
                 assert!((0.0..=1.0).contains(&points), "{key} {given}");
             }
         }

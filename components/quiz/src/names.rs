@@ -2,6 +2,9 @@
 
 use corpus::terms::fold;
 
+use crate::material::Fact;
+use crate::words::occurrences;
+
 /// What a name names, as far as the document shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
@@ -211,6 +214,29 @@ impl Votes {
             () => Kind::Unknown,
         }
     }
+}
+
+/// Articles and their like: before a name none stands.
+const ARTICLES: &[&str] = &[
+    "der", "die", "das", "den", "dem", "des", "ein", "eine", "einen", "einem", "einer", "eines",
+    "im", "am", "vom", "zum", "zur", "ins", "beim", "jede", "jeder", "jedes", "viele", "kein",
+    "keine", "mehr", "diese", "dieser", "dieses",
+];
+
+/// What a German noun names, which has a capital in any case: what an article has stood before is a word.
+pub fn german(noun: &str, facts: &[Fact]) -> Kind {
+    let mut votes = Votes::default();
+    for fact in facts {
+        for at in occurrences(&fact.text, noun) {
+            let before = fact.text[..at].split_whitespace().next_back();
+            if before.is_some_and(|before| ARTICLES.contains(&fold(before).as_str())) {
+                return Kind::Unknown;
+            }
+            let rest: Vec<&str> = fact.text[at + noun.len()..].split_whitespace().collect();
+            votes.count(before, &rest);
+        }
+    }
+    votes.kind(noun)
 }
 
 #[cfg(test)]

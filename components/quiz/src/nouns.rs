@@ -7,7 +7,7 @@ use crate::material::Fact;
 use crate::words::occurrences;
 
 /// Passages that are looked at; of more, as many from all over.
-const EVIDENCE: usize = 2_000;
+const EVIDENCE: usize = 1_000;
 
 /// What stands before a noun.
 const BEFORE_NOUNS: &[&str] = &[
@@ -35,15 +35,28 @@ pub fn stands_as_noun(term: &str, passages: &[Passage]) -> bool {
     let is_word = !term.contains(char::is_whitespace);
     let step = passages.len().div_ceil(EVIDENCE).max(1);
     for passage in passages.iter().step_by(step) {
-        for at in occurrences(&passage.text, term) {
+        let forms = [term.to_owned(), capitalised(term)];
+        let forms = if forms[0] == forms[1] {
+            &forms[..1]
+        } else {
+            &forms
+        };
+        for (at, form) in forms.iter().flat_map(|form| {
+            let found = occurrences(&passage.text, form);
+            found.map(move |at| (at, form))
+        }) {
+            let (before, rest) = (&passage.text[..at], &passage.text[at + form.len()..]);
+            if is_of_title(form, rest) {
+                continue;
+            }
             all += 1;
-            let (before, rest) = (&passage.text[..at], &passage.text[at + term.len()..]);
             let before = before.split_whitespace().next_back().map(fold);
             if is_word && stands_as_verb(before.as_deref(), rest) {
                 return false;
             }
-            if ends_term(rest)
-                && before.is_some_and(|before| BEFORE_NOUNS.contains(&before.as_str()))
+            let is_behind = before.is_some_and(|before| BEFORE_NOUNS.contains(&before.as_str()));
+            if is_behind && (ends_term(rest) || is_subject(rest))
+                || begins_sentence(&passage.text[..at]) && is_subject(rest)
             {
                 nouns += 1;
             }
@@ -74,6 +87,42 @@ fn stands_as_verb(before: Option<&str>, rest: &str) -> bool {
         && !BEFORE_NOUNS.contains(&before)
 }
 
+/// With a capital, as at the beginning of a sentence.
+pub fn capitalised(term: &str) -> String {
+    let mut letters = term.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).collect()
+}
+
+/// Whether it stands in a title, where every word has a capital and none an article.
+pub fn is_of_title(form: &str, rest: &str) -> bool {
+    let next = rest.split([' ', '\n']).find(|word| !word.is_empty());
+    form.starts_with(char::is_uppercase)
+        && (rest.trim_start_matches(' ').starts_with('\n')
+            || next.is_some_and(|next| next.starts_with(char::is_uppercase)))
+}
+
+/// Whether a verb follows: "is" and its like, or a word before what an object begins with.
+fn is_subject(rest: &str) -> bool {
+    let mut words = rest.split_whitespace().map(fold);
+    let Some(verb) = words
+        .next()
+        .filter(|_| rest.starts_with(char::is_whitespace))
+    else {
+        return false;
+    };
+    TO_BE.contains(&verb.as_str())
+        || verb.ends_with(char::is_alphabetic)
+            && words
+                .next()
+                .is_some_and(|object| BEFORE_OBJECTS.contains(&object.as_str()))
+}
+
+fn begins_sentence(before: &str) -> bool {
+    let before = before.trim_end_matches(' ');
+    before.is_empty() || before.ends_with(['.', '!', '?', '\n'])
+}
+
 /// Whether what follows is none of the term's own.
 pub fn ends_term(rest: &str) -> bool {
     let after = rest.split_whitespace().next().map(fold);
@@ -86,23 +135,26 @@ pub fn rare_nouns(facts: &[Fact], nouns_have_capitals: bool) -> Vec<String> {
     let mut all = Vec::new();
     for fact in facts {
         let words: Vec<&str> = fact.text.split_whitespace().collect();
-        for (at, word) in words.iter().enumerate().skip(1) {
+        for (at, word) in words.iter().enumerate() {
             let noun = word.trim_matches(|c: char| !c.is_alphanumeric());
             let rest: String = words[at + 1..]
                 .iter()
-                .take(1)
+                .take(2)
                 .map(|word| format!(" {word}"))
                 .collect();
             let rest = format!(
                 "{}{rest}",
                 &word[word.find(noun).unwrap_or(0) + noun.len()..]
             );
-            let is_noun = if nouns_have_capitals {
-                noun.starts_with(char::is_uppercase)
-            } else {
-                noun.chars().all(char::is_lowercase)
-                    && BEFORE_NOUNS.contains(&fold(words[at - 1]).as_str())
-                    && ends_term(&rest)
+            let before = at.checked_sub(1).and_then(|at| words.get(at));
+            let is_noun = match before {
+                _ if nouns_have_capitals => at > 0 && noun.starts_with(char::is_uppercase),
+                None => is_subject(&rest),
+                Some(before) => {
+                    noun.chars().all(char::is_lowercase)
+                        && BEFORE_NOUNS.contains(&fold(before).as_str())
+                        && (ends_term(&rest) || is_subject(&rest))
+                }
             };
             if is_noun && noun.chars().count() >= 4 && noun.chars().all(char::is_alphabetic) {
                 all.push(noun.to_owned());
@@ -188,6 +240,34 @@ pub const GENERIC: &[&str] = &[
     "rest",
     "most",
     "good idea",
+    "process",
+    "rate",
+    "copy",
+    "repair",
+    "amount",
+    "means",
+    "half",
+    "side",
+    "beginning",
+    "middle",
+    "size",
+    "group",
+    "set",
+    "piece",
+    "cause",
+    "effect",
+    "idea",
+    "matter",
+    "thing",
+    "things",
+    "place",
+    "places",
+    "ways",
+    "cost",
+    "step",
+    "steps",
+    "hours",
+    "life",
     "jahr",
     "jahre",
     "zeit",
@@ -199,6 +279,10 @@ pub const GENERIC: &[&str] = &[
 pub const BEFORE_VERBS: &[&str] = &[
     "to", "can", "may", "must", "should", "will", "would", "could", "might", "not", "cannot",
     "who", "they", "we", "you", "i", "please", "zu", "nicht",
+];
+
+const TO_BE: &[&str] = &[
+    "is", "are", "was", "were", "has", "have", "ist", "sind", "war", "waren",
 ];
 
 /// A subject that its verb follows.

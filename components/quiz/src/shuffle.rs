@@ -32,9 +32,10 @@ impl Rng {
 }
 
 /// For `count` questions of `options` options, the place of each key: every place as often as any
-/// other, give or take one.
+/// other, give or take one. Of fewer questions than options, other places in each quiz.
 pub fn key_places(count: usize, options: usize, rng: &mut Rng) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..count).map(|at| at % options.max(1)).collect();
+    let first = rng.below(options);
+    let mut places: Vec<usize> = (0..count).map(|at| (first + at) % options.max(1)).collect();
     rng.shuffle(&mut places);
     places
 }

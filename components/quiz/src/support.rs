@@ -22,6 +22,8 @@ const RELATED: f64 = 0.25;
 const TWISTED: f64 = 0.5;
 /// Share of the words that keep their order in what says the same.
 pub const ORDER: f64 = 0.8;
+/// Of an option, the share of the key's evidence at which it fits too.
+const RIVAL: f64 = 0.75;
 /// Letters that two forms of one word share.
 const STEM: usize = 5;
 
@@ -115,7 +117,7 @@ impl Support {
             .filter(|option| **option != question.answer);
         others
             .map(|option| self.evidence(&asked, &self.stems(option)))
-            .all(|other| own > other + f64::EPSILON)
+            .all(|other| other < own * RIVAL)
     }
 
     /// How well one sentence says this of what is asked: clauses that speak of both count most, the

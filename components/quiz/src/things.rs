@@ -9,15 +9,15 @@ use crate::calendar::{DAYS, is_in_calendar};
 use crate::grammar::{self, Forms};
 use crate::material::Fact;
 use crate::names;
-use crate::nouns::{BEFORE_VERBS, GENERIC, ends_term, judges_nouns, rare_nouns, stands_as_noun};
+use crate::nouns::{BEFORE_VERBS, ends_term};
 use crate::phrases::Language;
+use crate::slots::Slot;
+use crate::terms::terms;
 use crate::text::Text;
 use crate::words::{find_exactly, find_words};
 
 /// Things that are told apart in one document.
 const THINGS: usize = 300;
-/// A document with fewer key terms is short.
-const FEW_TERMS: usize = 60;
 /// A thing in more of the sentences than one in so many is what the document is about; to ask for it
 /// asks nothing.
 const COMMON: u32 = 8;
@@ -74,6 +74,8 @@ pub struct Thing {
     pub noted: bool,
     /// Whether the language tells a noun by the words beside it.
     pub judged: bool,
+    /// Where the document has a term.
+    pub slots: HashSet<Slot>,
 }
 
 impl Thing {
@@ -190,6 +192,7 @@ fn sorted(tallies: Tallies, class: impl Fn(&str) -> Class) -> Vec<Thing> {
             judged: false,
             forms: Forms::ANY,
             noted: false,
+            slots: HashSet::new(),
         })
         .collect();
     things.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.text.cmp(&b.text)));
@@ -424,62 +427,6 @@ fn is_year(text: &str) -> bool {
         && text
             .parse::<u32>()
             .is_ok_and(|year| (1000..=2100).contains(&year))
-}
-
-/// Key terms that the sentences themselves have, as nouns.
-fn terms(
-    source: &Text,
-    facts: &[Fact],
-    nouns_have_capitals: bool,
-    tokenizer: &Tokenizer,
-) -> Vec<Thing> {
-    let found = corpus::terms::key_terms(&source.document(), 200);
-    let rare = if found.len() < FEW_TERMS {
-        rare_nouns(facts, nouns_have_capitals)
-    } else {
-        vec![]
-    };
-    let known = source.terms.iter().map(|text| (text.clone(), 3, true));
-    let all = known
-        .chain(found.into_iter().map(|term| (term.text, term.count, false)))
-        .chain(rare.into_iter().map(|text| (text, 1, false)));
-    let judges = judges_nouns(facts) || tokenizer.language() == "eng";
-    all.filter_map(|(text, count, noted)| {
-        let text = if nouns_have_capitals {
-            text
-        } else {
-            fold(&text)
-        };
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let capital = |word: &str| word.starts_with(char::is_uppercase);
-        let is_head = |word: &&str| {
-            !word.ends_with("ed")
-                && !word.ends_with("ly")
-                && (!nouns_have_capitals || capital(word))
-        };
-        let sound = text.chars().count() >= 4
-            && !GENERIC.contains(&fold(&text).as_str())
-            && words.last().is_some_and(is_head)
-            && words
-                .iter()
-                .all(|word| !tokenizer.is_stop_word(word) && !is_in_calendar(word));
-        let thing = Thing {
-            class: Class::Term(words.len()),
-            beside: HashSet::new(),
-            common: false,
-            judged: judges,
-            kind: names::Kind::Unknown,
-            forms: Forms::ANY,
-            noted,
-            count,
-            text,
-        };
-        // A term of the headings alone is no match for one of the sentences.
-        let stated = || facts.iter().any(|fact| thing.find(&fact.text).is_some());
-        let is_noun = || noted || !judges || stands_as_noun(&thing.text, &source.passages);
-        (sound && stated() && is_noun()).then_some(thing)
-    })
-    .collect()
 }
 
 #[cfg(test)]
