@@ -46,6 +46,8 @@ const MAX_OPTION: usize = 300;
 /// Of a model answer: more is an essay.
 const MAX_ANSWER: usize = 600;
 const MAX_RUBRIC: usize = 8;
+/// A longer key stands out among letters.
+const LETTERS: usize = 4;
 /// Below it, a quarter is a letter or two.
 const SHORT: usize = 8;
 
@@ -176,7 +178,9 @@ fn multiple_choice(question: &Question) -> Result<(), Defect> {
         .map(|option| length(option))
         .max()
         .unwrap_or(0);
-    if length(&answer) > SHORT && length(&answer) * 4 > next * 5 && length(&answer) - next > 3 {
+    let own = length(&answer);
+    let is_longer = own > SHORT && own * 4 > next * 5 && own - next > 3;
+    if is_longer || own > LETTERS && own > next * 3 {
         return Err(Defect::KeyStandsOut);
     }
     let above = ["of the above", "of these", "der genannten", "all of them"];
