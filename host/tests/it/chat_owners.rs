@@ -168,6 +168,11 @@ async fn nothing_of_one_is_seen_or_changed_by_another_whatever_the_route() {
 /// What a caller is told of a session, without what is each answer's own.
 fn told(answer: Answer) -> (u16, Value) {
     let mut body = answer.body;
+    if let Some(text) = body.as_str() {
+        // The times in it.
+        let timeless = text.replace(|c: char| c.is_ascii_digit(), "0");
+        return (answer.status, json!(timeless));
+    }
     let Some(members) = body.as_object_mut() else {
         return (answer.status, body);
     };
