@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 const CORE: usize = 1;
 
 /// What a round gave.
+#[allow(dead_code, reason = "a bench reads what it compares")]
 pub(crate) struct Measured {
     /// Microseconds of the server's CPU time per request.
     pub(crate) cpu: f64,
