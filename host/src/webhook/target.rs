@@ -64,8 +64,8 @@ impl Targets {
             return Ok(());
         }
         match host.trim_matches(['[', ']']).parse::<IpAddr>() {
-            Ok(ip) if !is_public(ip) => return Err(Unfit::Private),
-            _ if url.scheme() != "https" => return Err(Unfit::Scheme),
+            Ok(ip) if !is_public(ip) => Err(Unfit::Private),
+            _ if url.scheme() != "https" => Err(Unfit::Scheme),
             _ => Ok(()),
         }
     }

@@ -107,7 +107,33 @@ fn bounded(body: Body) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_stream_waits_for_a_client_that_does_not_listen() {
+        let sent = Arc::new(AtomicUsize::new(0));
+        let count = sent.clone();
+        let endless = futures::stream::repeat_with(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, std::io::Error>("data: x\n\n")
+        });
+        let response = Response::builder().header(header::CONTENT_TYPE, "text/event-stream");
+        let response = response.body(Body::from_stream(endless)).unwrap();
+        let (say, mut said) = mpsc::channel(2);
+        let id = "1".to_owned();
+        let feed = Feed { id, number: 1, say };
+        let mut forward = std::pin::pin!(feed.forward(response));
+        for _ in 0..100 {
+            assert!(futures::poll!(forward.as_mut()).is_pending());
+        }
+        let before = sent.load(Ordering::Relaxed);
+        assert!((2..10).contains(&before), "{before} for two that fit");
+        assert!(!said.recv().await.unwrap().is_last);
+        assert!(futures::poll!(forward.as_mut()).is_pending());
+        assert!(sent.load(Ordering::Relaxed) > before);
+    }
 
     async fn is_passed(chunks: Vec<Vec<u8>>) -> bool {
         let chunks = chunks.into_iter().map(Ok::<_, std::io::Error>);

@@ -16,7 +16,7 @@ const MAX_ID: usize = 64;
 /// What a client wants.
 #[derive(Debug)]
 pub(super) enum Asked {
-    Subscribe { id: String, request: Request },
+    Subscribe { id: String, request: Box<Request> },
     Unsubscribe { id: String },
 }
 
@@ -92,7 +92,7 @@ fn checked(id: String) -> Result<String, (Option<String>, Refused)> {
 }
 
 /// As the client would have sent it for a stream of events.
-fn request(path: &str, body: Option<Value>) -> Option<Request> {
+fn request(path: &str, body: Option<Value>) -> Option<Box<Request>> {
     let path: PathAndQuery = path.parse().ok().filter(|_| path.starts_with('/'))?;
     if path.path() == PATH {
         return None;
@@ -110,7 +110,7 @@ fn request(path: &str, body: Option<Value>) -> Option<Request> {
         headers.insert(header::CONTENT_TYPE, json);
         *request.method_mut() = Method::POST;
     }
-    Some(request)
+    Some(Box::new(request))
 }
 
 /// An event of a subscription. Data that is JSON stays it.
