@@ -143,3 +143,7 @@ bench-chat: components
 # Measures how fast the host's own voice speaks, how soon it is heard, and what a text costs that it spoke before.
 bench-speech: components
     cargo bench --locked -p host --bench speech
+
+# Opens 10,000 WebSockets that say nothing, and prints what each costs the host in memory.
+bench-idle: components
+    cargo bench --locked -p host --bench idle
