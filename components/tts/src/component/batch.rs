@@ -112,6 +112,7 @@ pub(super) async fn create(caller: Caller, key: Key, body: Bytes) -> Result<Resp
 #[utoipa::path(
     get,
     path = "/synthesize/batch/{id}",
+    operation_id = "show_batch",
     params(ByUser),
     responses(
         (status = 200, description = "The batch", body = BatchShown),
