@@ -89,7 +89,8 @@ impl Collector {
     }
 }
 
-async fn axum_serve(listener: TcpListener, router: Router) {
+/// Until the test ends.
+pub(crate) async fn axum_serve(listener: TcpListener, router: Router) {
     use hyper_util::rt::{TokioExecutor, TokioIo};
     use hyper_util::server::conn::auto::Builder;
     use hyper_util::service::TowerToHyperService;

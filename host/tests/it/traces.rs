@@ -3,15 +3,23 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 
+use aws_fake::{ACCESS_KEY_ID, Fake, REGION, SECRET_ACCESS_KEY};
+use axum::Router;
+use axum::http::HeaderMap;
+use axum::routing::post;
+use backend::aws::{self, Keys};
+use backend::openai;
 use corpus::samples::BIOLOGY;
+use host::config::backends::{Chosen, Speech};
 use host::config::telemetry::Sampling;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
-use crate::collector::{Collected, Collector, Span, tree};
+use crate::collector::{Collected, Collector, Span, axum_serve, tree};
 use crate::harness::{PATIENCE, TestHost, data_dir};
 use crate::process;
 
@@ -159,6 +167,97 @@ async fn an_upload_is_one_trace_down_to_what_other_services_make_of_it() {
 
     parents_are_right(&spans, &shown);
     nothing_secret_is_told(&collected);
+    host.stop().await;
+}
+
+/// A server of OpenAI's kind that tells what it was asked with.
+async fn model() -> (openai::Config, mpsc::UnboundedReceiver<HeaderMap>) {
+    let (asked, headers) = mpsc::unbounded_channel();
+    let answer = move |headers: HeaderMap| async move {
+        let _ = asked.send(headers);
+        let said = json!({ "message": { "content": MARKER }, "finish_reason": "stop" });
+        let usage = json!({ "prompt_tokens": 11, "completion_tokens": 7 });
+        axum::Json(json!({ "model": "m-1", "choices": [said], "usage": usage }))
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let router = Router::new().route("/v1/chat/completions", post(answer));
+    tokio::spawn(axum_serve(listener, router));
+    let config = openai::Config {
+        base_url,
+        key: None,
+        model: "m".into(),
+        referer: None,
+        title: None,
+    };
+    (config, headers)
+}
+
+#[tokio::test]
+async fn a_model_and_amazon_are_asked_as_parts_of_the_request() {
+    let collector = Collector::start().await;
+    let (fake, (llm, mut asked)) = (Fake::start().await.unwrap(), model().await);
+    let host = TestHost::with("components", |config| {
+        config.otlp = Some(collector.otlp.clone());
+        config.backends.llm = Some(llm);
+        config.backends.aws = aws::Config {
+            endpoint_url: Some(fake.url().to_owned()),
+            keys: Some(Keys {
+                access_key_id: ACCESS_KEY_ID.into(),
+                secret_access_key: SECRET_ACCESS_KEY.to_owned().into(),
+                session_token: None,
+            }),
+            ..aws::Config::new(REGION)
+        };
+        config.backends.speech = Chosen {
+            what: Speech::Polly,
+            reason: "the test wants it".into(),
+        };
+    })
+    .await;
+    let request = |path: &str, body: Value| {
+        host.request(Method::POST, path)
+            .header("traceparent", format!("00-{TRACE}-{CLIENT}-01"))
+            .header("x-request-id", "a-request.7")
+            .json(&body)
+    };
+    let question = json!({ "message": format!("What is a {MARKER}?"), "user_id": USER });
+    host.send(request("/chat", question)).await.ok();
+    let text = json!({ "text": MARKER, "voice_id": "Joanna", "user_id": USER });
+    host.send(request("/synthesize", text)).await.ok();
+    let of = |collected: &Collected, name: &str| {
+        of_trace(collected)
+            .into_iter()
+            .find(|span| span.name == name)
+    };
+    let names = [
+        "chat m-1",
+        "speech synthesize",
+        "POST /synthesize",
+        "POST /chat",
+    ];
+    let collected = collector
+        .until(|collected| names.iter().all(|name| of(collected, name).is_some()))
+        .await;
+    let _ = writeln!(std::io::stderr(), "{}", tree(&of_trace(&collected), CLIENT));
+    let chat = of(&collected, "chat m-1").unwrap();
+    assert_eq!(chat.is("gen_ai.usage.output_tokens"), "7");
+    let headers = asked.recv().await.unwrap();
+    assert_eq!(
+        headers["traceparent"],
+        format!("00-{TRACE}-{}-01", chat.id).as_str()
+    );
+    assert_eq!(headers["x-request-id"], "a-request.7");
+    let speech = of(&collected, "speech synthesize").unwrap();
+    let polly = of(&collected, "polly/SynthesizeSpeech").unwrap();
+    assert_eq!(
+        (&polly.parent, polly.is("http.response.status_code")),
+        (&speech.id, "200")
+    );
+    let told = String::from_utf8_lossy(&collected.bytes);
+    for secret in [MARKER, USER, SECRET_ACCESS_KEY] {
+        assert!(!told.contains(secret), "{secret} is in a trace");
+    }
     host.stop().await;
 }
 

@@ -29,7 +29,7 @@ fn event(topic: &str, key: &str, number: usize) -> Event {
         payload: format!("{{\"n\": {number}}}"),
         occurred_at: 1_700_000_000_000,
         trace: None,
-        request_id: None,
+        request_id: Some("a-request.7".into()),
     }
 }
 

@@ -23,7 +23,7 @@ fn event(topic: &str, key: &str, number: usize) -> Event {
         payload: format!("{{\"n\": {number}}}"),
         occurred_at: 1_700_000_000_000,
         trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
-        request_id: None,
+        request_id: Some("a-request.7".into()),
     }
 }
 

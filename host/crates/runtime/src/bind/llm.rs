@@ -54,6 +54,7 @@ impl<T: Send> wit::HostWithStore<T> for Bound {
         let completion = asked
             .answer::<_, _, wit::Error>(llm.complete(request))
             .await?;
+        asked.span.rename(format!("chat {}", completion.model));
         asked
             .span
             .set("gen_ai.response.model", completion.model.clone());
