@@ -53,7 +53,9 @@ impl Traces {
             .with_endpoint(&otlp.endpoint)
             .with_timeout(otlp.timeout)
             .build();
-        let exporter = exporter.map_err(|e| TraceError(e.to_string()))?;
+        // Without its words, which quote the address.
+        let unfit = |_| TraceError("the endpoint is none that can be asked".into());
+        let exporter = exporter.map_err(unfit)?;
         let batches = BatchConfigBuilder::default()
             .with_scheduled_delay(otlp.delay)
             .build();
