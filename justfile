@@ -147,3 +147,7 @@ bench-speech: components
 # Opens 10,000 WebSockets that say nothing, and prints what each costs the host in memory.
 bench-idle: components
     cargo bench --locked -p host --bench idle
+
+# Asks every route of /openapi.json for what is right and wrong (schemathesis), then OpenAI's own client.
+contract *WHAT: build
+    deploy/contract.sh {{ WHAT }}
