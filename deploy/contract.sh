@@ -27,7 +27,7 @@ free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1
 
 # serve NAME [VARIABLE=VALUE...]: a host of its own on embedded defaults; sets `base` and `host`.
 serve() {
-    local name=$1 port data
+    local name=$1 port
     shift
     port=$(free_port)
     data=$(mktemp -d)
@@ -50,9 +50,10 @@ serve() {
 stop() {
     kill "$host"
     wait "$host" || true
+    rm -rf "$data"
 }
 
-# A sixth of a second of silence is no recording: what a program hears is told by the engine.
+# A program that hears the same in every recording: what is tried here is the way there and back.
 hears() {
     printf 'printf %%s '\''{"text":"Cells divide.","words":[{"word":"Cells","start":0.1,"end":0.4},'
     printf '{"word":"divide.","start":0.5,"end":0.9}]}'\'

@@ -34,8 +34,8 @@ pub struct Request {
     pub only_documents: Option<bool>,
     /// `false` keeps neither question nor answer, and makes no session.
     pub store: Option<bool>,
-    /// What was said before, where the client keeps the conversation itself: not with a `session_id`.
-    #[schema(max_items = 400)]
+    /// What was said before, where the client keeps the conversation itself: not with a `session_id`. 400
+    /// messages, and 400,000 characters, at most.
     pub history: Option<Vec<Told>>,
 }
 

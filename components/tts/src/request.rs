@@ -23,8 +23,8 @@ const RATES: std::ops::RangeInclusive<u32> = 1_000..=192_000;
 /// What is said, and how. Unknown members are ignored.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 pub struct Synthesize {
-    /// What is said.
-    #[schema(min_length = 1, max_length = 200000)]
+    /// What is said: 100,000 characters at most, without tags; more is a 413.
+    #[schema(min_length = 1)]
     pub text: String,
     /// `text`, or `ssml`; the first when absent.
     #[schema(pattern = "^(text|ssml)$")]

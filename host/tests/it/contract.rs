@@ -21,6 +21,7 @@ const AT: &str = "2025-12-05T10:30:00Z";
 async fn every_example_of_the_contract_holds_on_embedded_defaults() {
     let engine = tempfile::tempdir().unwrap();
     let host = TestHost::with("components", |config| hears(config, engine.path())).await;
+    let host = host.described().await;
     let document = documents(&host).await;
     chat(&host, &document).await;
     quiz(&host, &document).await;
@@ -39,7 +40,7 @@ async fn every_example_of_the_contract_holds_on_real_servers() {
         return;
     }
     hears(&mut config, engine.path());
-    let host = TestHost::on(folder, config).await;
+    let host = TestHost::on(folder, config).await.described().await;
     let document = documents(&host).await;
     chat(&host, &document).await;
     let quiz = quiz(&host, &document).await;

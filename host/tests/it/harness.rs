@@ -16,8 +16,11 @@ use serde_json::Value;
 use sqlx::Connection;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::openapi::Document;
 
 /// Longer than anything here takes on a slow machine; nothing waits it out when all is well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,6 +38,8 @@ pub(crate) struct TestHost {
     pub(crate) admin: String,
     stop: CancellationToken,
     serving: JoinHandle<()>,
+    /// What every answer is held to, where it is.
+    document: OnceCell<Document>,
 }
 
 pub(crate) struct Answer {
@@ -151,7 +156,20 @@ impl TestHost {
             admin,
             stop,
             serving,
+            document: OnceCell::new(),
         }
+    }
+
+    /// From here on every answer must be as `/openapi.json` says.
+    pub(crate) async fn described(self) -> Self {
+        let document = Document::new(self.get("/openapi.json").await.ok());
+        self.document.set(document).ok().unwrap();
+        self
+    }
+
+    /// What answers are held to.
+    pub(crate) fn document(&self) -> &Document {
+        self.document.get().expect("it is described")
     }
 
     /// Another port, for that service alone; answers its address.
@@ -250,7 +268,13 @@ impl TestHost {
     }
 
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        Answer::read(request.send().await.unwrap()).await
+        let request = request.build().unwrap();
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let answer = Answer::read(self.client.execute(request).await.unwrap()).await;
+        if let Some(document) = self.document.get() {
+            document.check(&method, &path, &answer);
+        }
+        answer
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

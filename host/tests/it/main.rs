@@ -33,6 +33,8 @@ mod metrics;
 mod missing;
 mod model;
 mod neighbours;
+mod openai;
+mod openapi;
 mod order;
 mod others;
 mod owners;
