@@ -103,6 +103,10 @@ impl TestHost {
 
     /// Once the job has ended.
     pub(crate) async fn transcribed(&self, id: &str) -> Value {
+        self.transcribed_within(id, PATIENCE).await
+    }
+
+    async fn transcribed_within(&self, id: &str, patience: Duration) -> Value {
         let ended = async {
             loop {
                 let job = self.get(&format!("/transcription/{id}")).await.ok();
@@ -112,7 +116,7 @@ impl TestHost {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        let ended = tokio::time::timeout(PATIENCE, ended).await;
+        let ended = tokio::time::timeout(patience, ended).await;
         ended.expect("the job ends")
     }
 

@@ -7,7 +7,7 @@ use host::config::backends::Transcription;
 use serde_json::json;
 
 use super::id;
-use crate::harness::TestHost;
+use crate::harness::{PATIENCE, TestHost};
 use crate::missing::has;
 use crate::speech::content;
 
@@ -88,7 +88,8 @@ async fn what_the_voice_says_is_heard_by_the_ear() {
     }
     let (mut wrong, mut all) = (0, 0);
     for (sentence, job) in jobs {
-        let done = host.transcribed(&job).await;
+        // The last one waits for all before it.
+        let done = host.transcribed_within(&job, 10 * PATIENCE).await;
         assert_eq!(done["status"], "completed", "{done}");
         let heard = done["transcript"].as_str().unwrap();
         let said = words(sentence);
