@@ -50,12 +50,13 @@ fn pin(thread: Pid, core: usize) {
 }
 
 /// CPU time in microseconds.
-fn cpu(who: UsageWho) -> i64 {
+pub(crate) fn cpu(who: UsageWho) -> i64 {
     let usage = getrusage(who).unwrap();
     (usage.user_time() + usage.system_time()).num_microseconds()
 }
 
-fn server_cpu() -> i64 {
+/// Of all threads but the one that asks, in microseconds.
+pub(crate) fn server_cpu() -> i64 {
     cpu(UsageWho::RUSAGE_SELF) - cpu(UsageWho::RUSAGE_THREAD)
 }
 
