@@ -155,7 +155,7 @@ fn systems(backends: &Backends) -> Vec<(&'static str, Vec<KeyValue>)> {
         backends::Speech::Local => backend("flite"),
     };
     let transcription = match backends.transcription.what {
-        backends::Transcription::Transcribe => backend("transcribe"),
+        backends::Transcription::Transcribe(_) => backend("transcribe"),
         backends::Transcription::OpenAi(_) => backend("openai"),
         backends::Transcription::Command(_) => backend("command"),
         backends::Transcription::None => backend("none"),

@@ -199,7 +199,7 @@ impl Problem {
     }
 
     /// The response, with the request's id.
-    pub(crate) fn render(&self, request_id: &str) -> Response {
+    pub(crate) fn render(self, request_id: &str) -> Response {
         let (status, code, message) = self.parts();
         let mut response = render(status, code, &message, request_id, None);
         let headers = response.headers_mut();
@@ -208,16 +208,16 @@ impl Problem {
             let after = HeaderValue::from(seconds(after).max(1));
             headers.insert(header::RETRY_AFTER, after);
         }
+        if matches!(self, Self::MethodNotAllowed) {
+            // RFC 9110, section 15.5.6. What the host answers by itself is read alone.
+            let read = HeaderValue::from_static("GET, HEAD");
+            headers.insert(header::ALLOW, read);
+        }
         if let Self::Limited(Limited {
             told: Some(told), ..
         }) = self
         {
             told.write(headers);
-        }
-        if matches!(self, Self::MethodNotAllowed) {
-            // RFC 9110, section 15.5.6. What the host answers by itself is read alone.
-            let read = HeaderValue::from_static("GET, HEAD");
-            response.headers_mut().insert(header::ALLOW, read);
         }
         response
     }
