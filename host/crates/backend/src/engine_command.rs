@@ -283,6 +283,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use capability::blobs::local::LocalBlobs;
+    use capability::transcription::MediaFormat;
 
     use super::*;
 
