@@ -2,7 +2,7 @@
 
 #![expect(dead_code, reason = "described, and read or written elsewhere")]
 
-use guest::openapi::{Failure, RefusedFile};
+use guest::openapi::RefusedFile;
 use utoipa::ToSchema;
 
 use crate::transcript::Word;
@@ -105,6 +105,18 @@ pub(super) struct Transcription {
     /// Why there is no transcript.
     #[schema(nullable = false)]
     failure: Option<Failure>,
+}
+
+/// Why a recording has no transcript.
+#[derive(ToSchema)]
+#[schema(as = FailedTranscription)]
+pub(super) struct Failure {
+    /// Stable, in capitals.
+    code: String,
+    /// What happened, and what to do.
+    error: String,
+    /// In the words of what failed.
+    reason: String,
 }
 
 /// A page of transcriptions.
