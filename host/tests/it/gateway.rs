@@ -174,7 +174,7 @@ async fn paths_that_climb_are_refused() {
     ] {
         let raw = raw(
             &address,
-            &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+            &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
         )
         .await;
         assert!(
@@ -185,7 +185,7 @@ async fn paths_that_climb_are_refused() {
     let long = raw(
         &address,
         &format!(
-            "GET /{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            "GET /{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
             "a".repeat(9_000)
         ),
     )
