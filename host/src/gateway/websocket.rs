@@ -21,6 +21,7 @@ use axum::response::Response;
 use futures::{SinkExt, StreamExt};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use runtime::manifest::RouteClass;
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -119,10 +120,13 @@ pub(super) async fn open(gateway: &Arc<Gateway>, request: Request) -> Result<Res
     if gateway.front.is_foreign(&request) {
         return Err(Problem::ForeignOrigin);
     }
+    let limits = gateway.platform.limits();
+    let address = limits.address(&request);
     let (mut parts, _) = request.into_parts();
     let credentials = credentials(&parts.headers)?;
-    let claims = gateway.authenticator.authenticate(&credentials).await;
-    let claims = claims.map_err(Problem::Denied)?;
+    let caller = gateway.caller(&credentials, address).await?;
+    let admitted = limits.admit(RouteClass::Read, caller.as_deref(), address);
+    admitted.await.map_err(Problem::Limited)?;
     let host = parts.headers.get(header::HOST).cloned();
     let upgrade = parts.extensions.remove::<OnUpgrade>();
     let upgrade = upgrade.ok_or(Problem::NotAWebSocket)?;
@@ -136,7 +140,7 @@ pub(super) async fn open(gateway: &Arc<Gateway>, request: Request) -> Result<Res
             headers: with_host(credentials, host),
             extensions,
         },
-        expires: claims.map(|claims| claims.exp + LEEWAY_SECONDS),
+        expires: caller.map(|caller| caller.claims.exp + LEEWAY_SECONDS),
         leaving: gateway.sockets.leaving.clone(),
     };
     gateway.sockets.tracker.spawn(async move {
