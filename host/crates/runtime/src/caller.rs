@@ -80,6 +80,7 @@ mod tests {
                 payload: payload.into(),
                 occurred_at: 0,
                 trace: None,
+                request_id: None,
             })
         };
         let alice = of(r#"{"tenant": "school", "user_id": "alice", "more": 1}"#).unwrap();

@@ -95,7 +95,7 @@ mod tests {
         let patience = Duration::from_millis(100);
         let queue = Queue::new(1, 10, patience);
         queue.empty_at.store(1_000, Ordering::Relaxed);
-        let after = |ms| queue.patience(Duration::from_millis(1_000 + ms));
+        let after = |ms: u64| queue.patience(Duration::from_millis(1_000 + ms));
         assert_eq!(after(0), patience * BURST);
         assert_eq!(after(200), patience * BURST);
         assert_eq!(after(201), patience);
