@@ -354,7 +354,7 @@ mod tests {
                 ..earlier(None)
             };
             let problem = early.answer(&fingerprint(&[b"a"])).unwrap_err();
-            let response = problem.into_response();
+            let response = problem.render(None);
             assert_eq!(response.headers()["retry-after"], told, "{lease}");
         }
     }

@@ -141,7 +141,7 @@ pub fn score(points: &[f64]) -> u32 {
 pub(crate) fn normal(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
     let folded = fold(&words.join(" "));
-    match folded.trim_end_matches(['.', '!', ';', ',']) {
+    match folded.trim_end_matches(['.', '!', ';', ',', ' ']) {
         "" => folded.chars().take(1).collect(),
         bare => bare.to_owned(),
     }

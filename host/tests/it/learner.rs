@@ -261,11 +261,6 @@ async fn what_is_one_s_own_is_nobody_else_s() {
             "DOCUMENT_NOT_FOUND",
         ),
         (
-            "/chat",
-            json!({ "message": "x", "user_id": "bob", "session_id": "hers" }),
-            "SESSION_NOT_FOUND",
-        ),
-        (
             "/quiz/generate",
             json!({ "document_id": id, "user_id": "bob" }),
             "DOCUMENT_NOT_FOUND",
@@ -278,6 +273,15 @@ async fn what_is_one_s_own_is_nobody_else_s() {
     ] {
         assert_eq!(host.post(path, body).await.code(), (404, code), "{path}");
     }
+    // A session's name is its owner's: of hers it tells nothing, and does nothing to it.
+    let his = json!({ "message": "x", "user_id": "bob", "session_id": "hers" });
+    assert_eq!(host.post("/chat", his).await.status, 200);
+    let messages = async |user: &str| {
+        let path = format!("/chat/history/hers?user_id={user}");
+        let history = host.get(&path).await.ok();
+        history["messages"].as_array().unwrap().len()
+    };
+    assert_eq!((messages("alice").await, messages("bob").await), (2, 2));
     host.stop().await;
 }
 

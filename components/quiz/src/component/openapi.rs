@@ -19,12 +19,23 @@ pub(super) struct Quiz {
     document_ids: Vec<String>,
     questions: Vec<PublicQuestion>,
     total_questions: u32,
+    /// How many were asked for.
+    requested: u32,
+    warnings: Vec<QuizWarning>,
     #[schema(format = DateTime)]
     created_at: String,
     /// The model, or `local-extractive`.
     engine: String,
     difficulty: Difficulty,
     quiz_type: QuizType,
+}
+
+/// What a quiz is short of.
+#[derive(ToSchema)]
+pub(super) struct QuizWarning {
+    /// `FEWER_QUESTIONS`.
+    code: String,
+    message: String,
 }
 
 /// A page of quizzes.
@@ -64,6 +75,11 @@ pub(super) struct Submission {
     results: Vec<AnswerResult>,
     #[schema(format = DateTime)]
     submitted_at: String,
+    /// From 1.
+    #[schema(minimum = 1)]
+    attempt: u32,
+    /// Counts for neither analytics nor review: the key was known.
+    practice: bool,
 }
 
 /// What an answer is worth.
@@ -103,6 +119,9 @@ pub(super) struct Submitted {
     submitted_at: String,
     submission_id: String,
     needs_review: u32,
+    #[schema(minimum = 1)]
+    attempt: u32,
+    practice: bool,
 }
 
 /// What a user knows.
