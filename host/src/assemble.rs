@@ -252,10 +252,7 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
         applying: Default::default(),
     };
     let following = follower.start(stop.clone());
-    let timers = Timers::new(databases.shared().pool.clone());
-    let pools = databases.all().into_iter().map(|each| each.pool.clone());
-    let dead_letters = DeadLetters::new(pools.collect(), config.dead_letter_days);
-    let schedule = Schedule::new(deployer.live.clone(), timers, dead_letters);
+    let schedule = schedule(config, &databases, deployer.live.clone());
     let scheduling = tokio::spawn(schedule.run(stop.clone()));
     let webhooks = webhooks(config, &databases)?;
     let telling = webhooks.start(broker.clone(), stop.clone());
@@ -286,6 +283,13 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
         traces,
         _lock: lock,
     })
+}
+
+fn schedule(config: &Config, databases: &Databases, live: Arc<Live>) -> Schedule {
+    let timers = Timers::new(databases.shared().pool.clone());
+    let pools = databases.all().into_iter().map(|each| each.pool.clone());
+    let dead_letters = DeadLetters::new(pools.collect(), config.dead_letter_days);
+    Schedule::new(live, timers, dead_letters)
 }
 
 fn webhooks(config: &Config, databases: &Databases) -> Result<Arc<Webhooks>, KeyError> {

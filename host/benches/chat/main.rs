@@ -57,8 +57,8 @@ fn main() {
         let document = book(gateway);
         questions(gateway, document);
     }
-    let parts: [(&str, fn(SocketAddr)); 3] = [
-        ("history", history),
+    let parts = [
+        ("history", history as fn(SocketAddr)),
         ("pdf", reader::speed),
         ("memory", reader::memory),
     ];

@@ -96,6 +96,54 @@ pub(crate) fn render(
     response
 }
 
+/// Who is not let in.
+fn denied(why: &Denied) -> (StatusCode, &'static str, &'static str) {
+    match why {
+        Denied::Missing => (
+            StatusCode::UNAUTHORIZED,
+            "UNAUTHENTICATED",
+            "a bearer token is needed",
+        ),
+        Denied::Expired => (
+            StatusCode::UNAUTHORIZED,
+            "TOKEN_EXPIRED",
+            "the token has expired",
+        ),
+        Denied::Invalid => (
+            StatusCode::UNAUTHORIZED,
+            "UNAUTHENTICATED",
+            "the token is not valid",
+        ),
+        Denied::Unavailable => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "IDENTITY_UNAVAILABLE",
+            "the keys that tokens are checked with cannot be had now",
+        ),
+    }
+}
+
+/// What a component was not asked, or did not answer.
+fn undispatched(error: &DispatchError) -> (StatusCode, &'static str, String) {
+    let (status, code, message) = match error {
+        DispatchError::Open { .. } => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "SERVICE_UNAVAILABLE",
+            "the service fails too often, and is given a rest",
+        ),
+        DispatchError::BodyTooLarge { limit } => {
+            let message = format!("the body exceeds {limit} bytes");
+            return (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message);
+        }
+        DispatchError::BodyStalled => (
+            StatusCode::REQUEST_TIMEOUT,
+            "REQUEST_TIMEOUT",
+            "the body did not come in time",
+        ),
+        DispatchError::Call(error) => call(error),
+    };
+    (status, code, message.to_owned())
+}
+
 impl Problem {
     pub(crate) fn parts(&self) -> (StatusCode, &'static str, String) {
         let (status, code, message) = match self {
@@ -115,26 +163,7 @@ impl Problem {
                 "UNSUPPORTED_API_VERSION",
                 "there is version 1 of this API alone",
             ),
-            Self::Denied(Denied::Missing) => (
-                StatusCode::UNAUTHORIZED,
-                "UNAUTHENTICATED",
-                "a bearer token is needed",
-            ),
-            Self::Denied(Denied::Expired) => (
-                StatusCode::UNAUTHORIZED,
-                "TOKEN_EXPIRED",
-                "the token has expired",
-            ),
-            Self::Denied(Denied::Invalid) => (
-                StatusCode::UNAUTHORIZED,
-                "UNAUTHENTICATED",
-                "the token is not valid",
-            ),
-            Self::Denied(Denied::Unavailable) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "IDENTITY_UNAVAILABLE",
-                "the keys that tokens are checked with cannot be had now",
-            ),
+            Self::Denied(why) => denied(why),
             Self::ForeignHost => (
                 StatusCode::MISDIRECTED_REQUEST,
                 "HOST_NOT_ALLOWED",
@@ -179,21 +208,7 @@ impl Problem {
                 let message = format!("too many requests of this {who}; try again later");
                 return (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", message);
             }
-            Self::Dispatch(DispatchError::Open { .. }) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "SERVICE_UNAVAILABLE",
-                "the service fails too often, and is given a rest",
-            ),
-            Self::Dispatch(DispatchError::BodyTooLarge { limit }) => {
-                let message = format!("the body exceeds {limit} bytes");
-                return (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message);
-            }
-            Self::Dispatch(DispatchError::BodyStalled) => (
-                StatusCode::REQUEST_TIMEOUT,
-                "REQUEST_TIMEOUT",
-                "the body did not come in time",
-            ),
-            Self::Dispatch(DispatchError::Call(error)) => call(error),
+            Self::Dispatch(error) => return undispatched(error),
         };
         (status, code, message.to_owned())
     }

@@ -95,13 +95,8 @@ async fn quiz(host: &TestHost, document: &str, kind: &str) {
     let quiz = generated.body;
     let questions = quiz["questions"].as_array().unwrap();
     assert_eq!(questions.len(), 5, "{quiz}");
-    let shown = host
-        .get(&format!(
-            "/quiz/{}?user_id=alice",
-            quiz["quiz_id"].as_str().unwrap()
-        ))
-        .await
-        .ok();
+    let id = quiz["quiz_id"].as_str().unwrap();
+    let shown = host.get(&format!("/quiz/{id}?user_id=alice")).await.ok();
     assert_eq!(shown["questions"], quiz["questions"]);
     // Nothing that the contract does not show: no key by any name.
     for question in questions {

@@ -40,7 +40,7 @@ fn asks(model: &str, question: &str) -> Value {
     json!({ "model": model, "messages": [{ "role": "user", "content": question }] })
 }
 
-fn text<'a>(answer: &'a Value) -> &'a str {
+fn text(answer: &Value) -> &str {
     answer["choices"][0]["message"]["content"].as_str().unwrap()
 }
 

@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn pictures_are_left_out_and_the_text_is_the_same() {
-        let picture: Vec<u8> = (0..40_000_u32).map(|at| (at * at >> 7) as u8).collect();
+        let picture: Vec<u8> = (0..40_000_u32).map(|at| ((at * at) >> 7) as u8).collect();
         let file = sample::half_scanned("The cell is small.", &picture, 400, 100);
         let whole = read(&file, None).unwrap();
         for piece in [1, 7, 4_096, file.len()] {
