@@ -3,6 +3,7 @@
 //! the gateway does to every route.
 
 mod common;
+mod learner;
 mod merge;
 mod own;
 

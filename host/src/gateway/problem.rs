@@ -223,10 +223,14 @@ impl Problem {
             let after = HeaderValue::from(seconds(after).max(1));
             headers.insert(header::RETRY_AFTER, after);
         }
-        if matches!(self, Self::MethodNotAllowed) {
-            // RFC 9110, section 15.5.6. What the host answers by itself is read alone.
-            let read = HeaderValue::from_static("GET, HEAD");
-            headers.insert(header::ALLOW, read);
+        // RFC 9110, section 15.5.6. What the host answers by itself is read alone, but for webhooks.
+        let allowed = match &self {
+            Self::MethodNotAllowed => Some("GET, HEAD"),
+            Self::Webhook(Refusal::NoSuchMethod(methods)) => Some(*methods),
+            _ => None,
+        };
+        if let Some(methods) = allowed {
+            headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }
         if let Self::Limited(Limited {
             told: Some(told), ..
@@ -250,7 +254,7 @@ impl Problem {
 fn webhook(refusal: &Refusal) -> (StatusCode, &'static str, &'static str) {
     match refusal {
         Refusal::NoSuchPath => (StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such path"),
-        Refusal::NoSuchMethod => (
+        Refusal::NoSuchMethod(_) => (
             StatusCode::METHOD_NOT_ALLOWED,
             "METHOD_NOT_ALLOWED",
             "the path has other methods",

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::Response;
 use futures::{SinkExt, StreamExt};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -116,6 +116,9 @@ impl Ending {
 
 /// Opens a connection for whoever the request's token names.
 pub(super) async fn open(gateway: &Arc<Gateway>, request: Request) -> Result<Response, Problem> {
+    if ![Method::GET, Method::HEAD].contains(request.method()) {
+        return Err(Problem::MethodNotAllowed);
+    }
     // Browsers ask nobody before a page opens one.
     if gateway.front.is_foreign(&request) {
         return Err(Problem::ForeignOrigin);

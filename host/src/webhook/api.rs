@@ -30,7 +30,8 @@ const PING: &str = "webhook.ping";
 #[derive(Debug)]
 pub(crate) enum Refusal {
     NoSuchPath,
-    NoSuchMethod,
+    /// The path has these.
+    NoSuchMethod(&'static str),
     NoSuchWebhook,
     Malformed,
     Invalid(String),
@@ -83,7 +84,7 @@ pub(super) async fn answer(
             let found = found.ok_or(Refusal::NoSuchWebhook)?;
             one(webhooks, &owner, &found, method, rest).await
         }
-        _ => Err(Refusal::NoSuchMethod),
+        _ => Err(Refusal::NoSuchMethod("GET, POST")),
     }
 }
 
@@ -117,7 +118,9 @@ async fn one(
             let all: Vec<_> = all.iter().map(delivery).collect();
             Ok(axum::Json(json!({ "deliveries": all })).into_response())
         }
-        (_, [] | ["ping" | "deliveries"]) => Err(Refusal::NoSuchMethod),
+        (_, []) => Err(Refusal::NoSuchMethod("GET, DELETE")),
+        (_, ["ping"]) => Err(Refusal::NoSuchMethod("POST")),
+        (_, ["deliveries"]) => Err(Refusal::NoSuchMethod("GET")),
         _ => Err(Refusal::NoSuchPath),
     }
 }

@@ -133,6 +133,18 @@ async fn documents(host: &TestHost) -> String {
     id
 }
 
+/// Services hear of a document behind Kafka, and say until then that it is processed.
+async fn once_known(host: &TestHost, path: &str, body: Value) -> Value {
+    loop {
+        let answered = host.post(path, body.clone()).await;
+        if answered.status != 409 {
+            return answered.ok();
+        }
+        assert_eq!(answered.code(), (409, "DOCUMENT_PROCESSING"));
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
 async fn chat(host: &TestHost, document: &str) {
     let question = json!({
         "message": "What do mitochondria do?",
@@ -140,7 +152,7 @@ async fn chat(host: &TestHost, document: &str) {
         "user_id": USER,
         "document_context": { "document_id": document, "relevant_text": "extracted document text" },
     });
-    let answered = host.post("/chat", question).await.ok();
+    let answered = once_known(host, "/chat", question).await;
     let example = json!({
         "session_id": "generated-session-id", "response": "AI response text", "timestamp": AT,
     });
@@ -202,7 +214,7 @@ async fn quiz(host: &TestHost, document: &str) -> String {
         "total_questions": 10,
         "created_at": AT,
     });
-    let made = host.post("/quiz/generate", wanted).await.ok();
+    let made = once_known(host, "/quiz/generate", wanted).await;
     resembles(&made, &example);
     let id = text(&made, "quiz_id").to_owned();
     let questions = made["questions"].as_array().unwrap();
@@ -264,7 +276,7 @@ async fn every_type(host: &TestHost, document: &str) {
             "document_id": document, "user_id": USER, "num_questions": 2, "difficulty": "medium",
             "quiz_type": quiz_type,
         });
-        let made = host.post("/quiz/generate", wanted).await.ok();
+        let made = once_known(host, "/quiz/generate", wanted).await;
         assert_eq!(made["questions"][0]["type"], quiz_type);
         let answers = json!({ "q1": answer, "q2": answer });
         let submission = json!({ "quiz_id": made["quiz_id"], "user_id": USER, "answers": answers });

@@ -19,7 +19,16 @@ const KEY: &str = "the tests' users sign with this key";
 const WORD: &str = "zanzibarite";
 
 /// What the host answers of itself alone.
-const OF_THE_HOST: [&str; 3] = [
+const OF_THE_HOST: [&str; 11] = [
+    "GET /usage",
+    "GET /ws",
+    // Two users by each of these: `webhooks`.
+    "GET /webhooks",
+    "POST /webhooks",
+    "GET /webhooks/{id}",
+    "DELETE /webhooks/{id}",
+    "GET /webhooks/{id}/deliveries",
+    "POST /webhooks/{id}/ping",
     "GET /v1/models",
     "GET /v1/models/{model}",
     "GET /v1/audio/models",

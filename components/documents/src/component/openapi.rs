@@ -18,8 +18,8 @@ pub(super) struct UploadForm {
     /// Whose; the token's subject when absent.
     #[schema(nullable = false, min_length = 1, max_length = 255)]
     user_id: Option<String>,
-    /// `true` when absent.
-    #[schema(nullable = false)]
+    /// `true` or `false`, `1` or `0`, `yes` or `no`, `on` or `off`; `true` when absent.
+    #[schema(nullable = false, required = false, value_type = String)]
     generate_notes: Option<bool>,
     /// Of a file that is encrypted.
     #[schema(nullable = false, max_length = 255)]
@@ -34,8 +34,8 @@ pub(super) struct BatchForm {
     /// Whose; the token's subject when absent.
     #[schema(nullable = false, min_length = 1, max_length = 255)]
     user_id: Option<String>,
-    /// `true` when absent.
-    #[schema(nullable = false)]
+    /// `true` or `false`, `1` or `0`, `yes` or `no`, `on` or `off`; `true` when absent.
+    #[schema(nullable = false, required = false, value_type = String)]
     generate_notes: Option<bool>,
     /// Of all of them.
     #[schema(nullable = false, max_length = 255)]

@@ -82,6 +82,7 @@ enum Voice {
         (status = 200, description = "The audio", content(
             (Binary = "audio/mpeg"), (Binary = "audio/wav"), (Binary = "audio/ogg"), (Binary = "audio/pcm"),
         )),
+        (status = 422, description = "`NOTHING_TO_SAY`", body = OpenAiError),
         (status = 502, description = "`UPSTREAM_ERROR`", body = OpenAiError),
     ),
 )]

@@ -17,7 +17,7 @@ const REFUSALS: [(&str, &str); 5] = [
 /// Where tokens are needed.
 const DENIALS: [(&str, &str); 2] = [("401", "Unauthenticated"), ("403", "Forbidden")];
 /// Where there is a body.
-const BODIES: [(&str, &str); 2] = [("408", "Stalled"), ("413", "TooLarge")];
+const BODIES: [(&str, &str); 3] = [("408", "Stalled"), ("413", "TooLarge"), ("415", "Encoded")];
 
 fn refusal(description: &str, headers: &[(&str, &str)]) -> Value {
     of("Error", description, headers)
@@ -50,12 +50,15 @@ fn responses() -> Value {
         "BadRequest": refusal("`VALIDATION_ERROR`, `MALFORMED_JSON`, `INVALID_PATH`, `UNSUPPORTED_API_VERSION`, \
             or as the route says", &[]),
         "Unauthenticated": refusal("`UNAUTHENTICATED`, `TOKEN_EXPIRED`", &[("www-authenticate", "Authenticate")]),
-        "Forbidden": refusal("`FORBIDDEN`: `user_id` is not the token's subject", &[]),
+        "Forbidden": refusal("`FORBIDDEN`: `user_id` is not the token's subject; `ORIGIN_NOT_ALLOWED`: of a web page \
+            that nobody named", &[]),
         "Stalled": refusal("`REQUEST_TIMEOUT`: the body does not come", &[]),
         "TooLarge": refusal("`PAYLOAD_TOO_LARGE`", &[]),
-        "RateLimited": refusal("`RATE_LIMITED`: too many requests of one caller", &limits),
+        "Encoded": refusal("`UNSUPPORTED_CONTENT_ENCODING`: no body is unpacked", &[]),
+        "RateLimited": refusal("`RATE_LIMITED`: too many requests of one caller; `QUOTA_EXCEEDED`: a budget is \
+            used up", &limits),
         "Failed": refusal("`INTERNAL_ERROR`, `SERVICE_FAILED`: our mistake", &[]),
-        "Unavailable": refusal("Something is away: `OVERLOADED`, `SERVICE_DRAINING`, `DATABASE_UNAVAILABLE` \
+        "Unavailable": refusal("Something is away: `OVERLOADED`, `SERVICE_UNAVAILABLE`, `SERVICE_DRAINING`, `DATABASE_UNAVAILABLE` \
             and the like", &limits[..1]),
         "Timeout": refusal("`SERVICE_TIMEOUT`, `UPSTREAM_TIMEOUT`", &[]),
         "OpenAiRefusal": of("OpenAiError", "An error in OpenAI's form", &limits[..1]),

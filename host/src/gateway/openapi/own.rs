@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use utoipa::{OpenApi, ToSchema};
 
+use super::learner;
 use crate::gateway::{docs, openai, status};
 
 #[derive(OpenApi)]
@@ -25,6 +26,14 @@ use crate::gateway::{docs, openai, status};
         status::capabilities,
         contract,
         docs::page,
+        learner::usage,
+        learner::websocket,
+        learner::make,
+        learner::list,
+        learner::show,
+        learner::delete,
+        learner::ping,
+        learner::deliveries,
         openai::models::list,
         openai::models::show,
         openai::chat::complete,
@@ -63,7 +72,7 @@ fn contract() {}
 /// Every error.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "described, and written by `problem`")]
-struct Error {
+pub(super) struct Error {
     /// For a person.
     error: String,
     /// Stable, in capitals.
