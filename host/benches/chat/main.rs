@@ -9,6 +9,8 @@
 #[path = "../handlers/load.rs"]
 mod load;
 mod reader;
+#[path = "../handlers/resident.rs"]
+mod resident;
 #[path = "../handlers/servers.rs"]
 mod servers;
 

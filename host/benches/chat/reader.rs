@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::load::{apart, cpu, server_cpu};
+use crate::resident::{resident, watch};
 use crate::{post, send, target};
 
 /// Of the book that is read in both.
@@ -168,23 +169,4 @@ fn read_in(id: &str) -> Duration {
         .take_while(char::is_ascii_digit)
         .collect();
     Duration::from_millis(digits.parse().unwrap())
-}
-
-/// The most that is resident until `done`.
-fn watch(done: Arc<AtomicBool>) -> std::thread::JoinHandle<usize> {
-    std::thread::spawn(move || {
-        let mut most = 0;
-        while !done.load(Ordering::Relaxed) {
-            most = most.max(resident());
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        most
-    })
-}
-
-/// Bytes; the second figure of `/proc/self/statm` (proc(5)) counts pages of 4 KiB.
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4096
 }

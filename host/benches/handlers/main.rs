@@ -10,6 +10,7 @@
 
 mod load;
 mod memory;
+mod resident;
 mod servers;
 
 use std::net::SocketAddr;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::http::Request;
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 
 use crate::load::{apart, connect};
+use crate::resident::{resident, watch};
 
 const BOUNDARY: &str = "boundary-of-the-bench";
 const MB: usize = 1_000_000;
@@ -35,25 +36,6 @@ pub(crate) fn upload(gateway: SocketAddr) {
             grown as f64 / MB as f64
         );
     });
-}
-
-/// The most that is resident until `done`.
-fn watch(done: Arc<AtomicBool>) -> std::thread::JoinHandle<usize> {
-    std::thread::spawn(move || {
-        let mut most = 0;
-        while !done.load(Ordering::Relaxed) {
-            most = most.max(resident());
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        most
-    })
-}
-
-/// Bytes; the second figure of `/proc/self/statm` (proc(5)) counts pages of 4 KiB.
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4096
 }
 
 async fn send(address: SocketAddr, size: usize) {

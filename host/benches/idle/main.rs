@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
 #![allow(clippy::print_stdout, reason = "a bench's result")]
 
+#[allow(dead_code, reason = "a part is another bench's")]
+#[path = "../handlers/resident.rs"]
+mod resident;
+
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -61,7 +65,7 @@ async fn measure() {
         let ever = std::future::pending();
         gateway::serve_at(&door, listener, gateway, ever, Duration::ZERO).await;
     });
-    let before = resident();
+    let before = kib();
     let mut clients = tokio::process::Command::new(std::env::current_exe().unwrap())
         .args([CLIENTS, &address])
         .stdout(Stdio::piped())
@@ -71,7 +75,7 @@ async fn measure() {
     let mut said = BufReader::new(clients.stdout.take().unwrap()).lines();
     let open = said.next_line().await.unwrap();
     assert_eq!(open.as_deref(), Some("open"));
-    let after = resident();
+    let after = kib();
     let (mib, each) = (
         (after - before) / 1_024.0,
         (after - before) / CONNECTIONS as f64,
@@ -89,17 +93,6 @@ async fn measure() {
         .await;
 }
 
-/// KiB of this process.
-fn resident() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.unwrap()
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .unwrap()
-}
-
 /// Opens them all, says so, and keeps them until it is killed.
 async fn clients(address: &str) {
     let opened = futures::stream::iter(0..CONNECTIONS).map(|_| async {
@@ -115,4 +108,9 @@ async fn clients(address: &str) {
         .iter_mut()
         .map(|socket| async { while socket.next().await.is_some() {} });
     futures::future::join_all(reading).await;
+}
+
+/// KiB of this process.
+fn kib() -> f64 {
+    resident::resident() as f64 / 1_024.0
 }

@@ -7,6 +7,10 @@
     reason = "a bench prints, and ends where something is wrong"
 )]
 
+#[allow(dead_code, reason = "a part is another bench's")]
+#[path = "../handlers/resident.rs"]
+mod resident;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,13 +59,7 @@ fn probe(name: &str, version: u32, salt: Option<u32>) -> Upload {
 }
 
 fn resident_kib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.unwrap()
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .unwrap()
+    resident::resident() as f64 / 1_024.0
 }
 
 fn shown(what: &str, mut times: Vec<Duration>, bound: &str) {
