@@ -37,6 +37,7 @@ pub use self::auth::IdentityError;
 use self::auth::{Authenticator, Known};
 use self::front::Front;
 pub use self::limits::Peer;
+use self::limits::Told;
 use self::listen::Connection;
 pub use self::listen::{Answer, Door, serve, serve_at};
 use self::problem::Problem;
@@ -281,12 +282,10 @@ impl Gateway {
 
     /// `GET /usage`: what the caller has used.
     async fn usage(&self, request: Request) -> Result<Response, Problem> {
-        let limits = self.platform.limits();
-        let address = limits.address(&request);
+        let address = self.platform.limits().address(&request);
         let (parts, _) = request.into_parts();
-        let caller = self.caller(&parts.headers, address).await?;
-        let told = limits.admit(RouteClass::Read, caller.as_deref(), address);
-        let told = told.await.map_err(Problem::Limited)?;
+        let admitted = self.admitted(RouteClass::Read, &parts.headers, address);
+        let (caller, told) = admitted.await?;
         let claims = caller.as_ref().map(|caller| &caller.claims);
         let who = subject(claims, &parts.uri);
         let used = usage::answer(self.platform.usage(), &who).await;
@@ -298,6 +297,19 @@ impl Gateway {
             told.write(response.headers_mut());
         }
         Ok(response)
+    }
+
+    /// Who calls a route of the host's own, and how they stand; who asks too often is told to wait.
+    async fn admitted(
+        &self,
+        class: RouteClass,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+    ) -> Result<(Option<Arc<Known>>, Option<Told>), Problem> {
+        let caller = self.caller(headers, address).await?;
+        let limits = self.platform.limits();
+        let told = limits.admit(class, caller.as_deref(), address).await;
+        Ok((caller, told.map_err(Problem::Limited)?))
     }
 
     /// Asks a component how it is, whatever path it has for that.
@@ -334,15 +346,13 @@ impl Gateway {
 
 impl Gateway {
     async fn webhooks(&self, request: Request) -> Result<Response, Problem> {
-        let limits = self.platform.limits();
-        let address = limits.address(&request);
-        let caller = self.caller(request.headers(), address).await?;
+        let address = self.platform.limits().address(&request);
         let class = match safe(request.method()) {
             true => RouteClass::Read,
             false => RouteClass::Write,
         };
-        let told = limits.admit(class, caller.as_deref(), address).await;
-        let told = told.map_err(Problem::Limited)?;
+        let admitted = self.admitted(class, request.headers(), address);
+        let (caller, told) = admitted.await?;
         let claims = caller.as_ref().map(|caller| &caller.claims);
         let answer = self.platform.webhooks().answer(claims, request);
         let mut response = answer.await.map_err(Problem::Webhook)?;

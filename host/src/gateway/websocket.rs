@@ -123,13 +123,11 @@ pub(super) async fn open(gateway: &Arc<Gateway>, request: Request) -> Result<Res
     if gateway.front.is_foreign(&request) {
         return Err(Problem::ForeignOrigin);
     }
-    let limits = gateway.platform.limits();
-    let address = limits.address(&request);
+    let address = gateway.platform.limits().address(&request);
     let (mut parts, _) = request.into_parts();
     let credentials = credentials(&parts.headers)?;
-    let caller = gateway.caller(&credentials, address).await?;
-    let admitted = limits.admit(RouteClass::Read, caller.as_deref(), address);
-    admitted.await.map_err(Problem::Limited)?;
+    let admitted = gateway.admitted(RouteClass::Read, &credentials, address);
+    let (caller, _) = admitted.await?;
     let host = parts.headers.get(header::HOST).cloned();
     let upgrade = parts.extensions.remove::<OnUpgrade>();
     let upgrade = upgrade.ok_or(Problem::NotAWebSocket)?;

@@ -20,15 +20,14 @@ use wasmtime::component::{Access, HasData, Linker};
 use crate::bindings::lectern::platform as wit;
 use crate::manifest::Grants;
 use crate::state::{State, View};
+use crate::trace::root;
 
 /// For whom the guest calls now.
 fn account<T, D, C>(access: &mut Access<'_, T, D>) -> Option<Arc<Account>>
 where
     D: for<'a> HasData<Data<'a> = View<'a, C>>,
 {
-    let mut store = access.as_context_mut();
-    // The last is the task that the host began; those before it were called by it.
-    let task = store.async_call_stack().ok().and_then(Iterator::last);
+    let task = root(access.as_context_mut());
     access.get().callers.of(task)
 }
 
