@@ -40,19 +40,26 @@ pub struct Trial {
     pub baseline: Snapshot,
 }
 
+impl Trial {
+    fn is_marked(&self, headers: &HeaderMap) -> bool {
+        let marker = self.marker.as_ref();
+        marker.is_some_and(|marker| marker.is_on(headers))
+    }
+
+    /// Whether it is that user's turn to try it.
+    fn takes(&self, who: &str) -> bool {
+        canary::is_chosen(self.revision.name(), who, self.weight)
+            && self.revision.breaker().lets_pass()
+    }
+}
+
 impl Service {
-    /// Who answers a request. The same `who` is always answered by the same revision.
+    /// Who answers a request. The same `who` is answered by the same revision, but for a canary that is no
+    /// longer asked: its part is the stable's until it is tried again, or rolled back. Who asks for the
+    /// canary by its header is told how it is.
     pub fn choose(&self, headers: &HeaderMap, who: &str) -> &Arc<Revision> {
         match &self.canary {
-            Some(trial)
-                if trial
-                    .marker
-                    .as_ref()
-                    .is_some_and(|marker| marker.is_on(headers))
-                    || canary::is_chosen(trial.revision.name(), who, trial.weight) =>
-            {
-                &trial.revision
-            }
+            Some(trial) if trial.is_marked(headers) || trial.takes(who) => &trial.revision,
             _ => &self.stable,
         }
     }

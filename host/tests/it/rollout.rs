@@ -77,6 +77,33 @@ async fn a_bad_canary_is_rolled_back_by_itself() {
 }
 
 #[tokio::test]
+async fn users_of_a_canary_that_is_no_longer_asked_are_the_stable_revision_s() {
+    let host = TestHost::probe().await;
+    let operator = host.operator();
+    operator.deploy("probe", version(1)).await.unwrap();
+    // Never judged, so that only the breaker stands between it and all users.
+    let patient = "[canary]\nmax_traps = 100000\nmin_requests = 100000";
+    let mut bad = probe(&format!("VERSION = \"2\"\nTRAP_EACH = \"1\"\n{patient}"));
+    bad.weight = Some(100);
+    operator.deploy("probe", bad).await.unwrap();
+    let answered = async {
+        let mut failed = 0;
+        loop {
+            let answer = host.get("/probe/version").await;
+            if answer.status == 200 {
+                return (failed, answer.body);
+            }
+            failed += 1;
+        }
+    };
+    let answered = tokio::time::timeout(PATIENCE, answered).await.unwrap();
+    // As many in a row open it.
+    assert_eq!(answered, (20, serde_json::json!(1)));
+    assert!(operator.component("probe").await.unwrap().canary.is_some());
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn a_canary_within_its_bounds_is_promoted_by_the_manifest_s_rule() {
     let host = TestHost::probe().await;
     let mut canary = probe("VERSION = \"2\"\n[canary]\npromote_after_s = 0\nmin_requests = 5");

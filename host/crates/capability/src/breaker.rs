@@ -4,6 +4,7 @@
 //! `failsafe` 1.3 (May 2024) would be the crate to take; its half-open state lets all callers through
 //! at once, and it brings a second `rand`.
 
+mod by_name;
 mod guarded;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use self::by_name::Breakers;
 pub use self::guarded::Guarded;
 
 /// When it opens, and for how long.
@@ -19,7 +21,7 @@ pub use self::guarded::Guarded;
 pub struct Policy {
     /// Failures in a row that open it.
     pub failures: u32,
-    /// How long it stays open before one call may try again.
+    /// How long it stays open before one call may try again; and how long that one has, before another may.
     pub cool_down: Duration,
     /// Opens it too, where successes come in between.
     pub share: Option<Share>,
@@ -53,8 +55,8 @@ enum Circuit {
     Closed(Tally),
     /// No call passes.
     Open { until: Instant },
-    /// One call is on trial, and no other passes.
-    HalfOpen,
+    /// One call is on trial, and no other passes until then.
+    HalfOpen { trial: u64, until: Instant },
 }
 
 /// How calls went while it is closed.
@@ -110,13 +112,15 @@ pub struct Breaker {
     circuit: Mutex<Circuit>,
     /// How often it opened.
     opened: AtomicU64,
+    /// Calls that were on trial, so that each has a number.
+    trials: AtomicU64,
 }
 
 /// A call that may be made. Dropped without a verdict, as where its caller left, it counts as none.
 #[derive(Debug)]
 pub struct Permit<'a> {
     breaker: &'a Breaker,
-    trial: bool,
+    trial: Option<u64>,
     judged: bool,
 }
 
@@ -127,6 +131,7 @@ impl Breaker {
             policy,
             circuit: Mutex::new(Circuit::Closed(Tally::new(Instant::now()))),
             opened: AtomicU64::new(0),
+            trials: AtomicU64::new(0),
         }
     }
 
@@ -145,15 +150,25 @@ impl Breaker {
         match *self.lock() {
             Circuit::Closed(_) => Position::Closed,
             Circuit::Open { until } if until > Instant::now() => Position::Open,
-            Circuit::Open { .. } | Circuit::HalfOpen => Position::HalfOpen,
+            Circuit::Open { .. } | Circuit::HalfOpen { .. } => Position::HalfOpen,
         }
     }
 
     /// After which a call may pass again, where none may now.
     pub fn rest(&self) -> Duration {
         match *self.lock() {
-            Circuit::Open { until } => until.saturating_duration_since(Instant::now()),
-            Circuit::Closed(_) | Circuit::HalfOpen => Duration::ZERO,
+            Circuit::Open { until } | Circuit::HalfOpen { until, .. } => {
+                until.saturating_duration_since(Instant::now())
+            }
+            Circuit::Closed(_) => Duration::ZERO,
+        }
+    }
+
+    /// Whether a call would pass now.
+    pub fn lets_pass(&self) -> bool {
+        match *self.lock() {
+            Circuit::Closed(_) => true,
+            Circuit::Open { until } | Circuit::HalfOpen { until, .. } => until <= Instant::now(),
         }
     }
 
@@ -165,13 +180,16 @@ impl Breaker {
     fn admit_at(&self, now: Instant) -> Option<Permit<'_>> {
         let mut circuit = self.lock();
         let trial = match *circuit {
-            Circuit::Closed(_) => false,
-            Circuit::Open { until } if until <= now => true,
-            Circuit::Open { .. } | Circuit::HalfOpen => return None,
+            Circuit::Closed(_) => None,
+            // A trial that takes long, as an upload may, keeps nobody from trying too.
+            Circuit::Open { until } | Circuit::HalfOpen { until, .. } if until <= now => {
+                let trial = self.trials.fetch_add(1, Ordering::Relaxed);
+                let until = now + self.policy.cool_down;
+                *circuit = Circuit::HalfOpen { trial, until };
+                Some(trial)
+            }
+            Circuit::Open { .. } | Circuit::HalfOpen { .. } => return None,
         };
-        if trial {
-            *circuit = Circuit::HalfOpen;
-        }
         Some(Permit {
             breaker: self,
             trial,
@@ -193,8 +211,11 @@ impl Permit<'_> {
         // A late answer to a call from before it opened says nothing of now.
         match *circuit {
             Circuit::Closed(tally) => *circuit = Circuit::Closed(tally.and(false, now, policy)),
-            _ if self.trial => *circuit = Circuit::Closed(Tally::new(now)),
-            Circuit::Open { .. } | Circuit::HalfOpen => {}
+            // Any trial's, not the last one's alone: where answers take long, the last one is never done.
+            Circuit::HalfOpen { .. } if self.trial.is_some() => {
+                *circuit = Circuit::Closed(Tally::new(now));
+            }
+            Circuit::Open { .. } | Circuit::HalfOpen { .. } => {}
         }
     }
 
@@ -213,7 +234,7 @@ impl Permit<'_> {
                 *circuit = Circuit::Closed(tally);
                 tally.opens(policy)
             }
-            Circuit::HalfOpen => self.trial,
+            Circuit::HalfOpen { trial, .. } => self.trial == Some(trial),
             Circuit::Open { .. } => false,
         };
         if opens {
@@ -227,10 +248,13 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     /// The next one may try.
     fn drop(&mut self) {
-        if self.trial && !self.judged {
-            *self.breaker.lock() = Circuit::Open {
-                until: Instant::now(),
-            };
+        let mut circuit = self.breaker.lock();
+        match *circuit {
+            Circuit::HalfOpen { trial, .. } if self.trial == Some(trial) && !self.judged => {
+                let until = Instant::now();
+                *circuit = Circuit::Open { until };
+            }
+            _ => {}
         }
     }
 }
@@ -312,6 +336,23 @@ mod tests {
         assert!(breaker.admit_at(now + COOL_DOWN).is_none());
         trial.succeeded();
         assert!(breaker.admit_at(now + COOL_DOWN).is_some());
+    }
+
+    #[test]
+    fn a_trial_that_takes_long_keeps_nobody_from_trying() {
+        let now = Instant::now();
+        let breaker = opened(now);
+        let (first, second) = (now + COOL_DOWN, now + 2 * COOL_DOWN);
+        let slow = breaker.admit_at(first).unwrap();
+        let next = breaker.admit_at(second).unwrap();
+        assert!(breaker.admit_at(second).is_none());
+        // It says nothing of now that the former one fails in the end; that it succeeds does.
+        let slower = breaker.admit_at(now + 3 * COOL_DOWN).unwrap();
+        next.failed_at(now + 3 * COOL_DOWN);
+        slow.succeeded();
+        assert!(breaker.lets_pass());
+        drop(slower);
+        assert_eq!(breaker.position(), Position::Closed);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -104,6 +105,7 @@ impl HandlerState for Factory {
                 life: self.life.clone(),
                 solo: self.solo,
                 verdict,
+                running: AtomicUsize::new(0),
             },
         })
     }
@@ -174,6 +176,8 @@ pub(crate) struct Worker {
     life: Arc<Life>,
     solo: bool,
     verdict: Verdict,
+    /// Requests that were running when the last one was accepted.
+    running: AtomicUsize,
 }
 
 impl WorkerState for Worker {
@@ -182,6 +186,7 @@ impl WorkerState for Worker {
     type RequestData = (Arc<Call>, Option<Subject>);
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
+        self.running.store(concurrent, Ordering::Relaxed);
         let instance = self.template.manifest.instance;
         if total >= instance.reuse || self.solo && total > 0 {
             ShouldAccept::Never
@@ -198,7 +203,8 @@ impl WorkerState for Worker {
         (call, who): (Arc<Call>, Option<Subject>),
         task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
-        store.data().cpu.refill();
+        let running = self.running.load(Ordering::Relaxed);
+        store.data().cpu.refill(running as u64 + 1);
         store.data_mut().calls.begin(task, call);
         store.data_mut().begin(task, who);
         Box::pin(tokio::time::sleep(self.template.manifest.limits.deadline()))

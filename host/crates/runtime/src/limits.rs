@@ -208,9 +208,11 @@ impl CpuLimit {
         }
     }
 
-    /// A new request starts with the whole budget.
-    pub(crate) fn refill(&self) {
-        self.left.store(self.budget, Ordering::Relaxed);
+    /// A new request brings its budget; an instance that so many share has no more than theirs together.
+    pub(crate) fn refill(&self, requests: u64) {
+        let left = self.left.load(Ordering::Relaxed) + self.budget;
+        let most = self.budget.saturating_mul(requests);
+        self.left.store(left.min(most), Ordering::Relaxed);
     }
 
     /// One tick was spent without a pause: charge it, and let others run.
@@ -232,6 +234,17 @@ impl CpuLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_request_brings_a_budget_and_leaves_none_behind() {
+        let cpu = CpuLimit::new(10, Verdict::default(), Noise::default());
+        let left = || cpu.left.load(Ordering::Relaxed);
+        let alone = left();
+        cpu.refill(2);
+        assert_eq!(left(), 2 * alone);
+        cpu.refill(1);
+        assert_eq!(left(), alone);
+    }
 
     #[test]
     fn a_guest_that_keeps_the_processor_is_noisy_and_one_tick_is_not() {

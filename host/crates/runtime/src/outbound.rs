@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use capability::ComponentName;
+use capability::breaker::{Breakers, Permit, Policy};
 use capability::outbound::{self, Outbound, OutboundBody, Timeouts};
 use capability::trace::{Cause, KeyValue, SpanKind};
 use http::{HeaderMap, HeaderValue, Method};
@@ -29,6 +30,13 @@ type Sent = Box<dyn Future<Output = Result<Response, Error>> + Send>;
 const MOST: Duration = Duration::from_secs(60);
 /// For a connection, where the guest does not say.
 const CONNECT: Duration = Duration::from_secs(10);
+/// When a server outside is no longer asked: of each component by itself, as each says how long it waits.
+pub(crate) const BREAKER: Policy = Policy {
+    failures: 5,
+    cool_down: Duration::from_secs(5),
+    share: None,
+};
+
 /// The longest name there is; more of a guest's host is not logged.
 const MAX_NAME: usize = 253;
 
@@ -40,6 +48,7 @@ pub(crate) struct Granted {
     pub(crate) grant: Option<HttpGrant>,
     /// As many as the grant's `connections`, for all instances together.
     pub(crate) turns: Arc<Semaphore>,
+    pub(crate) breakers: Breakers,
     pub(crate) denials: Denials,
     pub(crate) service: ComponentName,
     /// Who calls.
@@ -62,8 +71,11 @@ impl WasiHttpHooks for Granted {
 struct Admitted {
     outbound: Arc<dyn Outbound>,
     turns: Arc<Semaphore>,
+    breakers: Breakers,
     service: ComponentName,
     host: String,
+    /// With its port.
+    server: String,
     asked: Asked,
 }
 
@@ -86,8 +98,10 @@ impl Granted {
         Ok(Admitted {
             outbound: outbound.clone(),
             turns: self.turns.clone(),
+            breakers: self.breakers.clone(),
             service: self.service.clone(),
             host: loggable(host),
+            server: server(request.uri(), host),
             asked: self.asked(request, host),
         })
     }
@@ -139,9 +153,17 @@ impl Admitted {
             connect: limits.connect.saturating_sub(asked.elapsed()),
             ..limits
         };
+        let breaker = self.breakers.of(&self.server).await;
+        let Some(permit) = breaker.admit() else {
+            let (service, host) = (&self.service, &self.host);
+            tracing::debug!(%service, "`{host}` failed again and again, and is given a rest");
+            self.asked.span.fail("Unavailable");
+            return Err(Error::DestinationUnavailable);
+        };
         let (ended, mut end) = oneshot::channel();
         let request = request.map(|body| Sending::new(body, ended).boxed_unsync());
         let answer = self.asked.answer(self.outbound.send(request, limits)).await;
+        judge(permit, &answer);
         match answer {
             Ok(response) => {
                 let status = i64::from(response.status().as_u16());
@@ -164,6 +186,39 @@ impl Admitted {
             }
         }
     }
+}
+
+/// A server that answers is there, whatever it says; what is the guest's own fault says nothing of it.
+fn judge<T>(permit: Permit<'_>, answer: &Result<T, outbound::Error>) {
+    match answer {
+        Ok(_) => permit.succeeded(),
+        Err(
+            outbound::Error::Dns(_)
+            | outbound::Error::Unavailable(_)
+            | outbound::Error::ConnectTimeout
+            | outbound::Error::Timeout
+            | outbound::Error::Tls(_)
+            | outbound::Error::Protocol(_)
+            | outbound::Error::CutOff,
+        ) => permit.failed(),
+        Err(
+            outbound::Error::Denied
+            | outbound::Error::Invalid(_)
+            | outbound::Error::TooLarge
+            | outbound::Error::RequestBody,
+        ) => {}
+    }
+}
+
+/// The port is the scheme's where none is named.
+fn server(uri: &http::Uri, host: &str) -> String {
+    let usual = if uri.scheme_str() == Some("https") {
+        443
+    } else {
+        80
+    };
+    let port = uri.port_u16().unwrap_or(usual);
+    format!("{}:{port}", host.to_ascii_lowercase())
 }
 
 /// Guest-controlled: a minute at most.
@@ -328,6 +383,7 @@ mod tests {
                 connections,
             }),
             turns: Arc::new(Semaphore::new(connections)),
+            breakers: Breakers::new(BREAKER),
             denials: Denials::default(),
             service: ComponentName::parse("a").unwrap(),
             caller: None,
@@ -421,6 +477,43 @@ mod tests {
         let mut read = read.into_body();
         while read.frame().await.is_some() {}
         assert!(ask(&mut all, Method::POST, url, body("e")).await.is_ok());
+    }
+
+    /// Not there.
+    struct Away;
+
+    #[async_trait::async_trait]
+    impl Outbound for Away {
+        async fn send(
+            &self,
+            _: http::Request<OutboundBody>,
+            _: Timeouts,
+        ) -> Result<http::Response<OutboundBody>, outbound::Error> {
+            Err(outbound::Error::ConnectTimeout)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_away_is_given_a_rest_and_its_neighbour_is_not() {
+        let (mut all, echo) = granted(&["*"], 1);
+        all.outbound = Some(Arc::new(Away));
+        let away = "http://away.test/";
+        for _ in 0..BREAKER.failures {
+            let answer = ask(&mut all, Method::GET, away, body("")).await;
+            assert!(matches!(answer, Err(Error::ConnectionTimeout)));
+        }
+        all.outbound = Some(echo);
+        for same in [away, "http://AWAY.test:80/other"] {
+            let answer = ask(&mut all, Method::GET, same, body("")).await;
+            assert!(
+                matches!(answer, Err(Error::DestinationUnavailable)),
+                "{same}"
+            );
+        }
+        for other in ["http://there.test/", "https://away.test/"] {
+            assert!(ask(&mut all, Method::GET, other, body("")).await.is_ok());
+        }
+        assert_eq!(all.breakers.open(), 1);
     }
 
     #[tokio::test]

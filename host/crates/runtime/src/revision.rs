@@ -9,7 +9,7 @@ use capability::trace::{Cause, Tracer};
 use capability::usage::Subject;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use wasmtime::Store;
@@ -40,6 +40,7 @@ pub struct Revision {
     /// For requests whose instance another request took down.
     solo: Option<ProxyHandler<Factory>>,
     queue: Queue,
+    streams: Arc<Semaphore>,
     running: TaskTracker,
     life: Arc<Life>,
     breaker: Breaker,
@@ -56,6 +57,10 @@ const BREAKER: Policy = Policy {
         within: Duration::from_secs(10),
     }),
 };
+
+/// Streams of events beside the turns, for each of them: who listens to progress costs little, and keeps
+/// nobody from asking.
+const STREAMS: usize = 4;
 
 /// A request's turn; hold it until the response's body has ended.
 pub struct Turn {
@@ -82,6 +87,7 @@ impl Revision {
         Self {
             http: handler(false),
             solo: handler(true),
+            streams: Arc::new(Semaphore::new(limits.concurrency * STREAMS)),
             queue: Queue::new(limits.concurrency, limits.queue, limits.patience()),
             running: TaskTracker::new(),
             life,
@@ -134,6 +140,11 @@ impl Revision {
     /// Between requests and this revision.
     pub fn breaker(&self) -> &Breaker {
         &self.breaker
+    }
+
+    /// Servers outside that it does not reach, and does not ask for now.
+    pub fn servers_given_up(&self) -> usize {
+        self.component.template.outbound_breakers.open()
     }
 
     /// Requests, streams and events in hand.
@@ -192,6 +203,17 @@ impl Revision {
         Turn {
             _permit: None,
             _running: self.running.token(),
+        }
+    }
+
+    /// For an answer that is a stream of events: gives the turn back where there is a place for it.
+    pub fn streaming(&self, turn: Turn) -> Turn {
+        match self.streams.clone().try_acquire_owned() {
+            Ok(place) => Turn {
+                _permit: Some(place),
+                ..turn
+            },
+            Err(_) => turn,
         }
     }
 

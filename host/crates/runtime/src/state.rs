@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use capability::ComponentName;
 use capability::blobs::Blobs;
+use capability::breaker::Breakers;
 use capability::cache::Cache;
 use capability::events::Events;
 use capability::llm::Llm;
@@ -69,6 +70,8 @@ pub(crate) struct Template {
     pub(crate) capabilities: Capabilities,
     /// For requests to the outside, of all instances together.
     pub(crate) outbound_turns: Arc<Semaphore>,
+    /// Between them and each server outside.
+    pub(crate) outbound_breakers: Breakers,
     /// Whether its guests keep the processor for long.
     pub(crate) noise: Noise,
     pub(crate) denials: Denials,
@@ -121,6 +124,7 @@ impl Template {
             manifest,
             capabilities,
             outbound_turns: Arc::new(Semaphore::new(connections)),
+            outbound_breakers: Breakers::new(crate::outbound::BREAKER),
             noise: Noise::default(),
             denials: Denials::default(),
             instances: Instances::default(),
@@ -186,6 +190,7 @@ impl State {
                 outbound: template.capabilities.outbound.clone(),
                 grant: manifest.grants.http.clone(),
                 turns: template.outbound_turns.clone(),
+                breakers: template.outbound_breakers.clone(),
                 denials: template.denials.clone(),
                 service: manifest.name.clone(),
                 caller: None,
