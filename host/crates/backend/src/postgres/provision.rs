@@ -65,6 +65,11 @@ const PLATFORM: &[(i64, &str, &str)] = &[
         "create engine jobs",
         include_str!("../../../../../migrations/platform/0009_create_engine_jobs.sql"),
     ),
+    (
+        10,
+        "rest webhooks",
+        include_str!("../../../../../migrations/platform/0010_rest_webhooks.sql"),
+    ),
 ];
 
 /// Why the database is not ready.
@@ -120,6 +125,20 @@ pub struct PoolLimits {
     pub statement_timeout: Duration,
 }
 
+/// A connection is asked whether its server is there when it is given back; only one that has idled since is
+/// asked again, which would be a third of what a statement costs.
+const FRESH: Duration = Duration::from_secs(1);
+
+fn pool_options(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false)
+        .before_acquire(|connection, has| {
+            Box::pin(async move { Ok(has.idle_for <= FRESH || connection.ping().await.is_ok()) })
+        })
+}
+
 /// The host's own pool, with the host's own tables ready.
 pub async fn platform(config: &Config) -> Result<PgPool, ProvisionError> {
     let connect = |source| ProvisionError::Connect {
@@ -127,9 +146,7 @@ pub async fn platform(config: &Config) -> Result<PgPool, ProvisionError> {
         source,
     };
     make_database(config).await?;
-    let pool = PgPoolOptions::new()
-        .max_connections(8)
-        .acquire_timeout(ACQUIRE)
+    let pool = pool_options(8)
         .connect_with(config.options())
         .await
         .map_err(connect)?;
@@ -366,10 +383,7 @@ pub fn pool(config: &Config, name: &ComponentName, limits: PoolLimits) -> Compon
     let options = config
         .options_as(&role, &role_password(config, &role))
         .options([("statement_timeout", timeout)]);
-    let pool = PgPoolOptions::new()
-        .max_connections(limits.connections)
-        .acquire_timeout(ACQUIRE)
-        .connect_lazy_with(options);
+    let pool = pool_options(limits.connections).connect_lazy_with(options);
     ComponentPool::new(pool, limits.statement_timeout)
 }
 
