@@ -142,16 +142,25 @@ impl Usage for PgUsage {
         }
     }
 
-    async fn correct(&self, who: &Subject, kind: Kind, by: i64) -> Result<(), Error> {
-        let statement = format!(
+    async fn correct(
+        &self,
+        who: &Subject,
+        kind: Kind,
+        by: i64,
+        ago: Duration,
+    ) -> Result<(), Error> {
+        // As `DAY` was then.
+        let corrected = sqlx::query(
             "update lectern.usage set amount = greatest(0, amount + $4) \
-             where tenant = $1 and subject = $2 and kind = $3 and day = {DAY}"
-        );
-        let corrected = sqlx::query(sqlx::AssertSqlSafe(statement))
-            .bind(&who.tenant)
-            .bind(&who.user)
-            .bind(kind.name())
-            .bind(by);
+             where tenant = $1 and subject = $2 and kind = $3 and day = \
+             case when $3 = 'storage_bytes' then '-infinity'::date \
+             else (now() at time zone 'utc' - make_interval(secs => $5))::date end",
+        )
+        .bind(&who.tenant)
+        .bind(&who.user)
+        .bind(kind.name())
+        .bind(by)
+        .bind(ago.as_secs_f64());
         corrected.execute(&self.pool).await.map_err(away)?;
         Ok(())
     }

@@ -122,8 +122,9 @@ pub trait Usage: Send + Sync {
     async fn take(&self, who: &Subject, kind: Kind, amount: u64, room: Room) -> Result<(), Error>;
     /// Whether there is room for all of `amount`; counts nothing.
     async fn check(&self, who: &Subject, kind: Kind, amount: u64) -> Result<(), Error>;
-    /// Corrects what was taken today.
-    async fn correct(&self, who: &Subject, kind: Kind, by: i64) -> Result<(), Error>;
+    /// Corrects what was taken so long ago, on the day that it was then.
+    async fn correct(&self, who: &Subject, kind: Kind, by: i64, ago: Duration)
+    -> Result<(), Error>;
     /// Takes all of `amount` under a name, once however often it is asked for.
     async fn hold(&self, who: &Subject, kind: Kind, name: &str, amount: u64) -> Result<(), Error>;
     /// Gives back what was held under the name, to whom it belongs. Also fine when there is nothing.
@@ -175,9 +176,9 @@ impl Account {
         self.noted(self.usage.hold(&self.who, kind, name, amount).await)
     }
 
-    async fn correct(&self, kind: Kind, by: i64) {
+    async fn correct(&self, kind: Kind, by: i64, ago: Duration) {
         // It refuses nothing.
-        let _ = self.noted(self.usage.correct(&self.who, kind, by).await);
+        let _ = self.noted(self.usage.correct(&self.who, kind, by, ago).await);
     }
 
     fn noted(&self, counted: Result<(), Error>) -> Result<(), Refusal> {

@@ -1,6 +1,7 @@
 //! What every store of usage must do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
 
@@ -58,7 +59,7 @@ pub async fn what_may_come_is_taken_and_corrected(usage: &Arc<dyn Usage>) {
     assert!(take(500).await.is_ok());
     assert!(is_over(&take(1).await), "while it is under way");
     usage
-        .correct(&who, Kind::LlmTokens, -440)
+        .correct(&who, Kind::LlmTokens, -440, Duration::ZERO)
         .await
         .expect("it answers");
     assert_eq!(used(&**usage, &who, Kind::LlmTokens).await, 60);
@@ -73,10 +74,16 @@ pub async fn what_may_come_is_taken_and_corrected(usage: &Arc<dyn Usage>) {
             .is_some_and(|left| left.as_secs() <= 86_400)
     );
     usage
-        .correct(&who, Kind::LlmTokens, -1_000)
+        .correct(&who, Kind::LlmTokens, -1_000, Duration::ZERO)
         .await
         .expect("it answers");
     assert_eq!(used(&**usage, &who, Kind::LlmTokens).await, 0, "never less");
+    assert!(take(50).await.is_ok());
+    // What began before midnight is corrected where it was counted.
+    let ago = Duration::from_secs(2 * 86_400);
+    let corrected = usage.correct(&who, Kind::LlmTokens, -50, ago).await;
+    corrected.expect("it answers");
+    assert_eq!(used(&**usage, &who, Kind::LlmTokens).await, 50);
 }
 
 /// Without a budget it is counted, and never refused.

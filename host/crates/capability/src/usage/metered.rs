@@ -1,7 +1,7 @@
 //! Capabilities that count what a caller uses.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -29,6 +29,7 @@ const BYTES_A_TOKEN: u64 = 4;
 /// said so far.
 struct Taken {
     account: Option<Arc<Account>>,
+    at: Instant,
     most: u64,
     prompt: u64,
     /// Bytes of the answer.
@@ -47,7 +48,8 @@ impl Taken {
 
     async fn settle(mut self, used: u64) {
         if let Some(account) = self.account.take() {
-            account.correct(Kind::LlmTokens, self.beyond(used)).await;
+            let (by, ago) = (self.beyond(used), self.at.elapsed());
+            account.correct(Kind::LlmTokens, by, ago).await;
         }
     }
 }
@@ -57,10 +59,10 @@ impl Drop for Taken {
         let Some(account) = self.account.take() else {
             return;
         };
-        let by = self.beyond(self.so_far());
+        let (by, ago) = (self.beyond(self.so_far()), self.at.elapsed());
         // While the host ends there may be no runtime any more; the day's end corrects it then.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { account.correct(Kind::LlmTokens, by).await });
+            runtime.spawn(async move { account.correct(Kind::LlmTokens, by, ago).await });
         }
     }
 }
@@ -75,6 +77,7 @@ impl Llm for MeteredLlm {
         taken.await.map_err(|_| llm::Error::QuotaExceeded)?;
         let taken = Taken {
             account: Some(self.account.clone()),
+            at: Instant::now(),
             most,
             prompt,
             said: 0,
@@ -149,6 +152,28 @@ fn characters(input: &Input) -> u64 {
     count as u64
 }
 
+impl MeteredSpeech {
+    /// What there is no answer to costs nothing.
+    async fn counted<T>(
+        &self,
+        input: &Input,
+        answer: impl Future<Output = Result<T, speech::Error>> + Send,
+    ) -> Result<T, speech::Error> {
+        let (count, at) = (characters(input), Instant::now());
+        let taken = self
+            .account
+            .take(Kind::SpeechCharacters, count, Room::ForAll);
+        taken.await.map_err(|_| speech::Error::QuotaExceeded)?;
+        let answer = answer.await;
+        if answer.is_err() {
+            let by = -i64::try_from(count).unwrap_or(i64::MAX);
+            let ago = at.elapsed();
+            self.account.correct(Kind::SpeechCharacters, by, ago).await;
+        }
+        answer
+    }
+}
+
 #[async_trait]
 impl Speech for MeteredSpeech {
     async fn voices(&self, language_code: Option<&str>) -> Result<Vec<Voice>, speech::Error> {
@@ -156,26 +181,18 @@ impl Speech for MeteredSpeech {
     }
 
     async fn synthesize(&self, request: &speech::Request) -> Result<Audio, speech::Error> {
-        let count = characters(&request.input);
-        let taken = self
-            .account
-            .take(Kind::SpeechCharacters, count, Room::ForAll);
-        taken.await.map_err(|_| speech::Error::QuotaExceeded)?;
-        let audio = self.inner.synthesize(request).await;
-        if audio.is_err() {
-            let by = -i64::try_from(count).unwrap_or(i64::MAX);
-            self.account.correct(Kind::SpeechCharacters, by).await;
-        }
-        audio
+        self.counted(&request.input, self.inner.synthesize(request))
+            .await
     }
 
-    /// Of what is spoken anyway.
+    /// Polly has them paid as speech.
     async fn marks(
         &self,
         request: &speech::Request,
         kinds: &[MarkKind],
     ) -> Result<Vec<Mark>, speech::Error> {
-        self.inner.marks(request, kinds).await
+        self.counted(&request.input, self.inner.marks(request, kinds))
+            .await
     }
 }
 
@@ -287,7 +304,7 @@ mod tests {
         async fn check(&self, _: &Subject, _: Kind, _: u64) -> Result<(), Error> {
             Ok(())
         }
-        async fn correct(&self, _: &Subject, _: Kind, by: i64) -> Result<(), Error> {
+        async fn correct(&self, _: &Subject, _: Kind, by: i64, _: Duration) -> Result<(), Error> {
             *self.used.lock().unwrap() += by;
             self.corrected.notify_one();
             Ok(())
