@@ -254,14 +254,15 @@ pub async fn assemble(config: &Config) -> Result<Running, StartError> {
     let following = follower.start(stop.clone());
     let schedule = schedule(config, &databases, deployer.live.clone());
     let scheduling = tokio::spawn(schedule.run(stop.clone()));
-    let webhooks = webhooks(config, &databases)?;
+    let counters = Counters::default();
+    let webhooks = webhooks(config, &databases, counters.clone())?;
     let telling = webhooks.start(broker.clone(), stop.clone());
     let platform = Arc::new(Platform {
         deployer,
         health: Health::new(backing.dependencies),
         backends: config.backends.clone(),
         choices: backing::choices(config),
-        counters: Counters::default(),
+        counters,
         aws_calls: backing.aws_calls,
         limits: Limits::new(config.limits.clone(), backing.rates),
         usage,
@@ -292,14 +293,23 @@ fn schedule(config: &Config, databases: &Databases, live: Arc<Live>) -> Schedule
     Schedule::new(live, timers, dead_letters)
 }
 
-fn webhooks(config: &Config, databases: &Databases) -> Result<Arc<Webhooks>, KeyError> {
+fn webhooks(
+    config: &Config,
+    databases: &Databases,
+    counters: Counters,
+) -> Result<Arc<Webhooks>, KeyError> {
     let own = config.edge.webhook_key.as_ref();
     let secret = own.or(config.identity.secret.as_ref());
+    if secret.is_none() && config.backends.database.is_some() {
+        tracing::warn!(
+            "webhooks are signed with this host's own key: hosts on one database want one LECTERN_WEBHOOK_KEY"
+        );
+    }
     let key = webhook::Key::new(admin_key::obtain(secret, &config.data_dir)?);
     let store = backend::webhooks::Webhooks::new(databases.shared().pool.clone());
     // Elsewhere a learner is not the operator.
     let loopback = config.edge.webhook_loopback && config.is_development();
-    Ok(Arc::new(Webhooks::new(store, key, loopback)))
+    Ok(Arc::new(Webhooks::new(store, key, loopback, counters)))
 }
 
 /// One host to a data directory: its staging folder and private database are nobody else's.

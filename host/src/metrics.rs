@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use self::sample::Sampled;
@@ -49,10 +50,28 @@ struct Answered {
     status: u16,
 }
 
+/// How something ended, by a word of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    how: &'static str,
+}
+
 /// What is counted for the metrics alone.
 #[derive(Clone)]
 pub struct Counters {
     requests: Family<Answered, Counter>,
+    sockets: Gauge,
+    socket_endings: Family<Ended, Counter>,
+    webhook_attempts: Family<Ended, Counter>,
+}
+
+/// A WebSocket, counted until it is dropped.
+pub(crate) struct OpenSocket(Gauge);
+
+impl Drop for OpenSocket {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl Default for Counters {
@@ -60,6 +79,9 @@ impl Default for Counters {
         process::start();
         Self {
             requests: Family::default(),
+            sockets: Gauge::default(),
+            socket_endings: Family::default(),
+            webhook_attempts: Family::default(),
         }
     }
 }
@@ -74,6 +96,45 @@ impl Counters {
         };
         self.requests.get_or_create(&labels).inc();
     }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "http_requests",
+            "Requests, as the gateway answered them",
+            self.requests.clone(),
+        );
+        registry.register(
+            "websockets",
+            "WebSockets that are open",
+            self.sockets.clone(),
+        );
+        registry.register(
+            "websocket_endings",
+            "WebSockets that ended, by why",
+            self.socket_endings.clone(),
+        );
+        registry.register(
+            "webhook_attempts",
+            "Attempts to tell a webhook, by what came of them",
+            self.webhook_attempts.clone(),
+        );
+    }
+
+    /// A WebSocket was opened.
+    pub(crate) fn socket_opened(&self) -> OpenSocket {
+        self.sockets.inc();
+        OpenSocket(self.sockets.clone())
+    }
+
+    /// A WebSocket ended.
+    pub(crate) fn socket_ended(&self, how: &'static str) {
+        self.socket_endings.get_or_create(&Ended { how }).inc();
+    }
+
+    /// A webhook was told something, or was to be.
+    pub(crate) fn webhook_told(&self, how: &'static str) {
+        self.webhook_attempts.get_or_create(&Ended { how }).inc();
+    }
 }
 
 /// A client may invent methods; each would be a time series for ever.
@@ -87,11 +148,7 @@ pub(crate) fn known(method: &Method) -> &'static str {
 pub async fn scrape(platform: &Arc<Platform>, asked: &HeaderMap) -> Response {
     let sampled = Sampled::take(platform).await;
     let mut registry = Registry::with_prefix("lectern");
-    registry.register(
-        "http_requests",
-        "Requests, as the gateway answered them",
-        platform.counters().requests.clone(),
-    );
+    platform.counters().register(&mut registry);
     registry.register(
         "requests_limited",
         "Requests that came too soon, by whose rate it was and their class",

@@ -25,6 +25,7 @@ use uuid::Uuid;
 pub(crate) use self::api::Refusal;
 pub use self::message::Key;
 use self::target::Targets;
+use crate::metrics::Counters;
 use crate::token::Claims;
 
 /// The contract's topics that end something a learner waits for.
@@ -44,17 +45,19 @@ pub struct Webhooks {
     store: Store,
     key: Key,
     targets: Targets,
+    counters: Counters,
     /// There may be something to send.
     due: Notify,
 }
 
 impl Webhooks {
     /// Kept in `store`, signed with secrets from `key`. With `loopback` they may lead to this machine.
-    pub fn new(store: Store, key: Key, loopback: bool) -> Self {
+    pub fn new(store: Store, key: Key, loopback: bool, counters: Counters) -> Self {
         Self {
             store,
             key,
             targets: Targets::new(loopback),
+            counters,
             due: Notify::new(),
         }
     }

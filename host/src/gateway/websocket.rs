@@ -95,6 +95,21 @@ enum Ending {
 }
 
 impl Ending {
+    /// As the metrics have it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Leaving => "leaving",
+            Self::Protocol => "protocol",
+            Self::NoText => "no_text",
+            Self::TooLarge => "too_large",
+            Self::Flood => "flood",
+            Self::Slow => "slow",
+            Self::Silent => "silent",
+            Self::Expired => "expired",
+        }
+    }
+
     fn frame(self) -> Option<CloseFrame> {
         let (code, reason) = match self {
             Self::Left => return None,
@@ -228,7 +243,10 @@ struct Feeds {
 
 impl Session {
     async fn run(self, mut socket: Socket) {
+        let counters = self.gateway.platform.counters();
+        let _open = counters.socket_opened();
         let ending = self.converse(&mut socket).await;
+        counters.socket_ended(ending.name());
         if let Some(frame) = ending.frame() {
             tracing::debug!("a WebSocket ends: {}", frame.reason);
             let close = socket.send(Message::Close(Some(frame)));

@@ -113,7 +113,7 @@ const COUNTERS: [Count; 8] = [
     ),
 ];
 
-const GAUGES: [Count; 4] = [
+const GAUGES: [Count; 5] = [
     ("instances", "Instances, idle ones too", |r| {
         r.revision.instances() as u64
     }),
@@ -124,6 +124,11 @@ const GAUGES: [Count; 4] = [
         "breaker",
         "Whether a component is no longer asked: 0, or 2, and 1 while it is tried",
         |r| position(r.revision.breaker()).unsigned_abs(),
+    ),
+    (
+        "outbound_breakers_open",
+        "Servers of others that a component does not reach, and for now no longer asks",
+        |r| r.revision.servers_given_up() as u64,
     ),
     ("queue", "Requests that wait for their turn", |r| {
         r.revision.waiting() as u64

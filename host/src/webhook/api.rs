@@ -1,5 +1,7 @@
 //! `/webhooks`: make, list, delete and try out one's own.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -21,6 +23,8 @@ pub(super) const ROUTE: &str = "/webhooks";
 const MOST: i64 = 10;
 /// Bytes of a body: a URL and four words.
 const MAX_BODY: usize = 16 << 10;
+/// It must be there by then.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Whoever names no user in development mode, as for components.
 const ANONYMOUS: &str = "anonymous";
 /// What tells a webhook that it works.
@@ -36,6 +40,10 @@ pub(crate) enum Refusal {
     Malformed,
     Invalid(String),
     TooLarge,
+    /// The body does not come.
+    Stalled,
+    /// It is told nothing any more.
+    Disabled,
     /// The user has as many as there may be.
     TooMany,
     /// It would be another user's.
@@ -102,6 +110,7 @@ async fn one(
             webhooks.store.delete(owner, webhook.id).await?;
             Ok(StatusCode::NO_CONTENT.into_response())
         }
+        (&Method::POST, ["ping"]) if webhook.disabled.is_some() => Err(Refusal::Disabled),
         (&Method::POST, ["ping"]) => {
             let id = Uuid::now_v7();
             let now = OffsetDateTime::now_utc().unix_timestamp();
@@ -131,7 +140,8 @@ async fn create(
     claimed: Option<String>,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let body = Limited::new(body, MAX_BODY).collect().await;
+    let body = tokio::time::timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await;
+    let body = body.map_err(|_| Refusal::Stalled)?;
     let body = body.map_err(|_| Refusal::TooLarge)?.to_bytes();
     let value: Value = serde_json::from_slice(&body).map_err(|_| Refusal::Malformed)?;
     let wanted: Wanted = serde_json::from_value(value)

@@ -85,13 +85,14 @@ impl Webhooks {
     async fn attempt(&self, attempt: &Attempt) {
         let ended = self.tell(attempt).await;
         let (webhook, message) = (attempt.webhook, attempt.message);
+        self.counters.webhook_told(name(&ended));
         match &ended {
             Ended::Taken(status) => tracing::info!(
                 "webhook={webhook} was told: {status} event={message} attempt={}",
                 attempt.attempts
             ),
-            Ended::Again(after, _, why) => tracing::info!(
-                "webhook={webhook} will be told again in {} s event={message}: {why}",
+            Ended::Again { after, error, .. } => tracing::info!(
+                "webhook={webhook} will be told again in {} s event={message}: {error}",
                 after.as_secs()
             ),
             Ended::GivenUp(_, why) => {
@@ -106,10 +107,20 @@ impl Webhooks {
     }
 
     async fn tell(&self, attempt: &Attempt) -> Ended {
+        let failed = |status: Option<u16>, why: String, is_away| match attempt.age < GIVEN_UP {
+            true => Ended::Again {
+                after: backoff(attempt.attempts),
+                status,
+                error: why,
+                is_away,
+            },
+            false => Ended::GivenUp(status, why),
+        };
         let secret = self.key.secret(attempt.webhook);
         if message::fingerprint(&secret) != attempt.fingerprint {
+            // Another host may have the key that made it.
             let why = "its secret was made with another key: make the webhook anew";
-            return Ended::GivenUp(None, why.into());
+            return failed(None, why.into(), false);
         }
         let now = OffsetDateTime::now_utc().unix_timestamp();
         let signature = message::signature(&secret, attempt.message, now, &attempt.body);
@@ -127,22 +138,38 @@ impl Webhooks {
             .targets
             .post(&attempt.url, headers, &attempt.body)
             .await;
-        let failed = |status: Option<u16>, why: String| match attempt.age < GIVEN_UP {
-            true => Ended::Again(backoff(attempt.attempts), status, why),
-            false => Ended::GivenUp(status, why),
-        };
         match answer {
             Ok(status @ 200..=299) => Ended::Taken(status),
             Ok(GONE) => Ended::Unwanted(GONE),
-            Ok(status @ 300..=399) => failed(Some(status), "redirects are not followed".into()),
-            Ok(status) => failed(Some(status), format!("the answer was {status}")),
-            Err(why) => failed(None, why),
+            Ok(status @ 300..=399) => {
+                failed(Some(status), "redirects are not followed".into(), false)
+            }
+            Ok(status) => {
+                let why = format!("the answer was {status}");
+                failed(Some(status), why, is_away(status))
+            }
+            Err(why) => failed(None, why, true),
         }
     }
 }
 
 fn held(busy: &Busy) -> std::sync::MutexGuard<'_, HashSet<Uuid>> {
     busy.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As the metrics have it.
+fn name(ended: &Ended) -> &'static str {
+    match ended {
+        Ended::Taken(_) => "taken",
+        Ended::Again { .. } => "again",
+        Ended::GivenUp(..) => "given_up",
+        Ended::Unwanted(_) => "unwanted",
+    }
+}
+
+/// Whether the answer is about the server rather than about what it was told.
+fn is_away(status: u16) -> bool {
+    status == 429 || status >= 500
 }
 
 /// Doubled each time, and between four and six fifths of that, so that not all come back at once.

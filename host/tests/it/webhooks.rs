@@ -13,6 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use corpus::samples::BIOLOGY;
 use hmac::{Hmac, KeyInit, Mac};
+use host::config::Config;
 use host::gateway::{self, Answer};
 use host::token::{self, Claims, Role};
 use http_body_util::BodyExt;
@@ -22,7 +23,9 @@ use sha2::Sha256;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
+use crate::backends;
 use crate::harness::{PATIENCE, TestHost};
+use crate::metrics::{scrape, value};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -190,6 +193,40 @@ async fn a_finished_document_is_told_to_its_owner_s_server_alone() {
 }
 
 #[tokio::test]
+async fn what_kafka_brings_is_told_once_by_two_hosts_of_one_group() {
+    let run = backends::run();
+    let real = |config: &mut Config| {
+        config.edge.webhook_loopback = true;
+        config.edge.webhook_key = Some(KEY.to_owned().into());
+        backends::real(config, &run)
+    };
+    let mut reached = None;
+    let host = TestHost::with("components", |config| reached = real(config)).await;
+    if reached.is_none() {
+        return host.stop().await;
+    }
+    let other = TestHost::with("components", |config| reached = real(config)).await;
+    let (ear, url) = Ear::listen([]).await;
+    let hook = make(&host, "alice", &url).await;
+    let document = host.processed("alice", "diary.txt", BIOLOGY).await;
+    let (headers, body) = ear.heard(1).await.remove(0);
+    assert!(is_signed(&hook["secret"], &headers, &body));
+    let told: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(told["data"]["document_id"], document["document_id"]);
+    // Later than all that the first one set off.
+    let ping = format!(
+        "/webhooks/{}/ping?user_id=alice",
+        hook["webhook_id"].as_str().unwrap()
+    );
+    assert_eq!(other.post(&ping, json!({})).await.status, 202);
+    let heard = ear.heard(2).await;
+    assert_eq!(heard.len(), 2);
+    assert!(heard[1].1.contains("webhook.ping"));
+    other.stop().await;
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn what_was_not_taken_is_told_again_under_its_name_also_by_the_next_host() {
     let host = developing().await;
     let refused = || StatusCode::SERVICE_UNAVAILABLE.into_response();
@@ -212,6 +249,40 @@ async fn what_was_not_taken_is_told_again_under_its_name_also_by_the_next_host()
 }
 
 #[tokio::test]
+async fn a_server_that_fails_is_given_a_rest_whatever_there_is_to_tell() {
+    let host = developing().await;
+    let refused = StatusCode::SERVICE_UNAVAILABLE.into_response();
+    let (ear, url) = Ear::listen([refused]).await;
+    let hook = make(&host, "alice", &url).await;
+    host.processed("alice", "a.txt", BIOLOGY).await;
+    ear.heard(1).await;
+    let id = hook["webhook_id"].as_str().unwrap();
+    let ping = format!("/webhooks/{id}/ping?user_id=alice");
+    assert_eq!(host.post(&ping, json!({})).await.status, 202);
+    let heard = ear.heard(3).await;
+    let at = |nth: usize| heard[nth].0["webhook-timestamp"].to_str().unwrap();
+    let at = |nth: usize| at(nth).parse::<i64>().unwrap();
+    // The first wait is of 4 to 6 s.
+    assert!(at(1) - at(0) >= 3, "{} and {}", at(0), at(1));
+    let counted = async {
+        loop {
+            let metrics = scrape(&host).await;
+            let attempts = |how: &str| {
+                let name = format!("lectern_webhook_attempts_total{{how=\"{how}\"}}");
+                value(&metrics, &name)
+            };
+            if attempts("taken") == Some(2.0) {
+                return attempts("again");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let counted = tokio::time::timeout(PATIENCE, counted).await;
+    assert_eq!(counted, Ok(Some(1.0)));
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn a_server_that_is_gone_is_told_no_more() {
     let host = developing().await;
     let (ear, url) = Ear::listen([StatusCode::GONE.into_response()]).await;
@@ -221,6 +292,10 @@ async fn a_server_that_is_gone_is_told_no_more() {
     deliveries(&host, "alice", &hook, "failed").await;
     let all = host.get("/webhooks?user_id=alice").await.ok();
     assert!(all["webhooks"][0]["disabled"]["at"].is_string(), "{all}");
+    let id = hook["webhook_id"].as_str().unwrap();
+    let ping = format!("/webhooks/{id}/ping?user_id=alice");
+    let ping = host.post(&ping, json!({})).await;
+    assert_eq!(ping.code(), (409, "WEBHOOK_DISABLED"));
     host.processed("alice", "b.txt", BIOLOGY).await;
     let later = deliveries(&host, "alice", &hook, "failed").await;
     assert_eq!(later["deliveries"].as_array().unwrap().len(), 1, "{later}");

@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::deploy::version;
 use crate::harness::{PATIENCE, TestHost};
+use crate::metrics::{scrape, value};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -288,6 +289,20 @@ async fn what_is_no_message_is_told_and_a_flood_ends_the_connection() {
     socket.0.send(Message::binary(vec![0])).await.unwrap();
     assert_eq!(socket.closed().await, 1_003);
     assert_eq!(host.get("/probe/empty").await.status, 200);
+    let counted = async {
+        loop {
+            let metrics = scrape(&host).await;
+            if value(&metrics, "lectern_websockets ") == Some(0.0) {
+                return metrics;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let metrics = tokio::time::timeout(PATIENCE, counted).await.unwrap();
+    for how in ["flood", "too_large", "no_text"] {
+        let name = format!("lectern_websocket_endings_total{{how=\"{how}\"}}");
+        assert_eq!(value(&metrics, &name), Some(1.0), "{how}");
+    }
     host.stop().await;
 }
 

@@ -10,6 +10,11 @@ use uuid::Uuid;
 
 /// Of those that are over, so many are kept of a webhook.
 const KEPT: i64 = 50;
+/// Of one webhook, so many may wait; what comes then is not told.
+const MOST_WAITING: i64 = 1_000;
+/// A server that does not answer rests as long as it has not, within these.
+const SHORTEST_REST: Duration = Duration::from_secs(5);
+const LONGEST_REST: Duration = Duration::from_secs(60);
 /// An attempt takes less: after that, whoever made it is gone.
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -90,7 +95,16 @@ pub enum Ended {
     /// Taken, with that status.
     Taken(u16),
     /// To be tried again after so long.
-    Again(Duration, Option<u16>, String),
+    Again {
+        /// From now.
+        after: Duration,
+        /// Of the answer, where there was one.
+        status: Option<u16>,
+        /// Why it was not taken.
+        error: String,
+        /// Whether it is about the server: then it is told nothing else either for a while.
+        is_away: bool,
+    },
     /// Not to be tried again.
     GivenUp(Option<u16>, String),
     /// Nor is anything else: who listens there wants no more.
@@ -200,6 +214,8 @@ impl Webhooks {
             "insert into lectern.webhook_deliveries (webhook, message, event, body) \
              select id, $3, $4, $5 from lectern.webhooks \
              where tenant = $1 and user_id = $2 and $4 = any(events) and disabled_at is null \
+             and (select count(*) from lectern.webhook_deliveries d \
+                  where d.webhook = webhooks.id and d.due_at is not null) < $6 \
              on conflict do nothing",
         )
         .bind(&owner.tenant)
@@ -207,6 +223,7 @@ impl Webhooks {
         .bind(message)
         .bind(event)
         .bind(body)
+        .bind(MOST_WAITING)
         .execute(&self.pool)
         .await?;
         Ok(told.rows_affected())
@@ -222,12 +239,16 @@ impl Webhooks {
     ) -> Result<(), Error> {
         sqlx::query(
             "insert into lectern.webhook_deliveries (webhook, message, event, body) \
-             select id, $2, $3, $4 from lectern.webhooks where id = $1 on conflict do nothing",
+             select id, $2, $3, $4 from lectern.webhooks where id = $1 \
+             and (select count(*) from lectern.webhook_deliveries d \
+                  where d.webhook = webhooks.id and d.due_at is not null) < $5 \
+             on conflict do nothing",
         )
         .bind(id)
         .bind(message)
         .bind(event)
         .bind(body)
+        .bind(MOST_WAITING)
         .execute(&self.pool)
         .await?;
         Ok(())
@@ -241,6 +262,7 @@ impl Webhooks {
                  select distinct on (d.webhook) d.webhook, d.message \
                  from lectern.webhook_deliveries d join lectern.webhooks w on w.id = d.webhook \
                  where d.due_at <= now() and w.disabled_at is null and d.webhook <> all($1) \
+                 and coalesce(w.rests_until, '-infinity') <= now() \
                  order by d.webhook, d.due_at \
              ), taken as ( \
                  select d.webhook, d.message from lectern.webhook_deliveries d join due using (webhook, message) \
@@ -269,11 +291,16 @@ impl Webhooks {
         ended: &Ended,
         patience: Duration,
     ) -> Result<(), Error> {
-        let (status, error, again) = match ended {
-            Ended::Taken(status) => (Some(*status), None, None),
-            Ended::Again(after, status, error) => (*status, Some(error.as_str()), Some(*after)),
-            Ended::GivenUp(status, error) => (*status, Some(error.as_str()), None),
-            Ended::Unwanted(status) => (Some(*status), Some("it wants no more"), None),
+        let (status, error, again, is_away) = match ended {
+            Ended::Taken(status) => (Some(*status), None, None, false),
+            Ended::Again {
+                after,
+                status,
+                error,
+                is_away,
+            } => (*status, Some(error.as_str()), Some(*after), *is_away),
+            Ended::GivenUp(status, error) => (*status, Some(error.as_str()), None, false),
+            Ended::Unwanted(status) => (Some(*status), Some("it wants no more"), None, false),
         };
         let is_taken = matches!(ended, Ended::Taken(_));
         let mut transaction = self.pool.begin().await?;
@@ -281,6 +308,8 @@ impl Webhooks {
         sqlx::query(
             "update lectern.webhooks set \
              failing_since = case when $2 then null else coalesce(failing_since, now()) end, \
+             rests_until = case when $7 then now() + least(make_interval(secs => $8), \
+                 greatest(make_interval(secs => $9), now() - failing_since)) end, \
              disabled_at = case when $3 or $4 and failing_since < now() - make_interval(secs => $5) \
                  then now() else disabled_at end, \
              disabled_because = case when $3 or $4 and failing_since < now() - make_interval(secs => $5) \
@@ -293,6 +322,9 @@ impl Webhooks {
         .bind(matches!(ended, Ended::GivenUp(..)))
         .bind(patience.as_secs_f64())
         .bind(error)
+        .bind(is_away)
+        .bind(LONGEST_REST.as_secs_f64())
+        .bind(SHORTEST_REST.as_secs_f64())
         .execute(&mut *transaction)
         .await?;
         sqlx::query(
@@ -309,6 +341,14 @@ impl Webhooks {
         .execute(&mut *transaction)
         .await?;
         if again.is_none() {
+            // What a webhook that is disabled was still to be told is over too.
+            sqlx::query(
+                "update lectern.webhook_deliveries set due_at = null where webhook = $1 and due_at is not null \
+                 and exists (select from lectern.webhooks where id = $1 and disabled_at is not null)",
+            )
+            .bind(attempt.webhook)
+            .execute(&mut *transaction)
+            .await?;
             sqlx::query(
                 "delete from lectern.webhook_deliveries where webhook = $1 and due_at is null and message in \
                  (select message from lectern.webhook_deliveries where webhook = $1 and due_at is null \
