@@ -2,12 +2,13 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use bytes::Bytes;
 use capability::breaker::Permit;
@@ -19,6 +20,7 @@ use runtime::stats::Ended;
 use runtime::{BodyError, CallError, Revision, WasiBody};
 use tokio::time::Sleep;
 
+use crate::gateway::limits::Place;
 use crate::gateway::trace;
 
 /// Why there is no answer.
@@ -52,8 +54,18 @@ pub enum Kind {
 /// Lets the component answer.
 pub async fn dispatch(
     revision: &Arc<Revision>,
+    request: Request,
+    kind: Kind,
+) -> Result<Response, DispatchError> {
+    dispatch_in(revision, request, kind, None).await
+}
+
+/// The same in a user's place, which is held until the answer's last byte.
+pub(crate) async fn dispatch_in(
+    revision: &Arc<Revision>,
     mut request: Request,
     kind: Kind,
+    place: Option<Place>,
 ) -> Result<Response, DispatchError> {
     let limit = revision.manifest().limits.body_bytes();
     if request.body().size_hint().lower() > limit {
@@ -87,9 +99,9 @@ pub async fn dispatch(
         span.set("lectern.queue_ms", waited.unwrap_or(i64::MAX));
         trace::write(request.headers_mut(), &cause);
     }
-    let broken = Arc::new(AtomicU8::new(WHOLE));
+    let coming = Arc::new(Coming::default());
     let request = request.map(|body| {
-        Limited::new(body, limit, broken.clone())
+        Limited::new(body, limit, coming.clone())
             .map_err(|_| BodyError::ConnectionTerminated)
             .boxed_unsync()
     });
@@ -100,15 +112,12 @@ pub async fn dispatch(
     };
     let answer = cause.scope(revision.handle(request)).await;
     span.answered(&answer);
-    judge(permit, &answer);
-    // Whatever the component made of a body that broke off: the reason is ours to tell.
-    match broken.load(Ordering::Relaxed) {
-        TOO_LARGE => {
-            return counted.end(Ended::Answered, Err(DispatchError::BodyTooLarge { limit }));
-        }
-        STALLED => return counted.end(Ended::Answered, Err(DispatchError::BodyStalled)),
-        _ => {}
+    // Whatever the component made of a body that broke off: the reason is ours to tell, and says nothing of
+    // the component.
+    if let Some(broken) = coming.broken(&answer, limit) {
+        return counted.end(Ended::Answered, Err(broken));
     }
+    judge(permit, &answer);
     let ended = match &answer {
         Ok(response) if response.status().is_server_error() => Ended::Failed,
         Ok(_) => Ended::Answered,
@@ -116,10 +125,15 @@ pub async fn dispatch(
     };
     let answer = counted.end(ended, answer);
     let response = answer.map_err(DispatchError::Call)?;
+    let turn = match is_stream(response.headers()) {
+        true => revision.streaming(turn),
+        false => turn,
+    };
     Ok(response.map(|body| {
         Body::new(Answer {
             body,
             _turn: turn,
+            _place: place,
             _span: span,
         })
     }))
@@ -176,9 +190,49 @@ impl Drop for Counted<'_> {
     }
 }
 
-const WHOLE: u8 = 0;
 const TOO_LARGE: u8 = 1;
 const STALLED: u8 = 2;
+
+/// How a body comes.
+#[derive(Default)]
+pub(crate) struct Coming {
+    /// Why it was cut off.
+    broken: AtomicU8,
+    /// Whether the component waits for more of it.
+    is_awaited: AtomicBool,
+}
+
+impl Coming {
+    /// Whether it was cut off for that.
+    pub(crate) fn has_stalled(&self) -> bool {
+        self.broken.load(Ordering::Relaxed) == STALLED
+    }
+
+    /// The client's part in it that there is no answer. Who sends so slowly that the time is over is told so.
+    fn broken<T>(&self, answer: &Result<T, CallError>, limit: u64) -> Option<DispatchError> {
+        match (self.broken.load(Ordering::Relaxed), answer) {
+            (TOO_LARGE, _) => Some(DispatchError::BodyTooLarge { limit }),
+            (STALLED, _) => Some(DispatchError::BodyStalled),
+            (_, Err(CallError::Deadline)) if self.is_awaited.load(Ordering::Relaxed) => {
+                Some(DispatchError::BodyStalled)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Server-sent events: WHATWG HTML, section 9.2.
+fn is_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// A body for a route of the host's own: cut off where it stalls, as a component's is.
+pub(crate) fn paced(body: Body) -> (Body, Arc<Coming>) {
+    let coming = Arc::new(Coming::default());
+    let body = Limited::new(body, u64::MAX, coming.clone());
+    (Body::new(body), coming)
+}
 
 /// A body must bring so much in so long, or it is cut off: a client that keeps a component's turn must
 /// use it.
@@ -188,7 +242,7 @@ const PACE: (u64, Duration) = (8 << 10, Duration::from_secs(20));
 struct Limited {
     body: Body,
     left: u64,
-    broken: Arc<AtomicU8>,
+    coming: Arc<Coming>,
     /// Set when the body is waited for; most bodies are there at once.
     pace: Option<Pin<Box<Sleep>>>,
     /// Since the pace was set.
@@ -196,11 +250,11 @@ struct Limited {
 }
 
 impl Limited {
-    fn new(body: Body, limit: u64, broken: Arc<AtomicU8>) -> Self {
+    fn new(body: Body, limit: u64, coming: Arc<Coming>) -> Self {
         Self {
             body,
             left: limit,
-            broken,
+            coming,
             pace: None,
             brought: 0,
         }
@@ -222,7 +276,7 @@ impl Limited {
     }
 
     fn cut(&self, why: u8) -> std::io::Error {
-        self.broken.store(why, Ordering::Relaxed);
+        self.coming.broken.store(why, Ordering::Relaxed);
         std::io::Error::other("the body was cut off")
     }
 }
@@ -236,11 +290,13 @@ impl http_body::Body for Limited {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            self.coming.is_awaited.store(true, Ordering::Relaxed);
             return match self.stalls(cx) {
                 true => Poll::Ready(Some(Err(self.cut(STALLED)))),
                 false => Poll::Pending,
             };
         };
+        self.coming.is_awaited.store(false, Ordering::Relaxed);
         Poll::Ready(frame.map(|frame| {
             let frame = frame.map_err(std::io::Error::other)?;
             let size = frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -266,6 +322,7 @@ impl http_body::Body for Limited {
 struct Answer {
     body: WasiBody,
     _turn: Turn,
+    _place: Option<Place>,
     _span: Span,
 }
 

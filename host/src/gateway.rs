@@ -12,6 +12,8 @@ mod listen;
 mod openai;
 mod openapi;
 mod paced;
+mod peers;
+mod probes;
 pub(crate) mod problem;
 mod status;
 mod tls;
@@ -30,7 +32,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use axum::response::Response;
 use capability::usage::Subject;
 use futures::future::BoxFuture;
-use runtime::Revision;
 use runtime::manifest::RouteClass;
 
 pub use self::auth::IdentityError;
@@ -40,6 +41,7 @@ pub use self::limits::Peer;
 use self::limits::Told;
 use self::listen::Connection;
 pub use self::listen::{Answer, Door, serve, serve_at};
+use self::probes::Probes;
 use self::problem::Problem;
 pub use self::tls::TlsError;
 use self::trace::Arrived;
@@ -47,7 +49,8 @@ use self::websocket::Sockets;
 use crate::assemble::Platform;
 use crate::config::edge::Edge;
 use crate::config::identity::Identity;
-use crate::dispatch::{DispatchError, Kind, dispatch};
+use crate::dispatch::{DispatchError, Kind, dispatch_in};
+use crate::router::Service;
 use crate::token::Claims;
 use crate::webhook::Webhooks;
 
@@ -64,7 +67,12 @@ pub struct Gateway {
     front: Front,
     sockets: Sockets,
     contract: openapi::Contract,
+    probes: Probes,
 }
+
+/// A request of the gateway's own making, for one that was counted.
+#[derive(Clone)]
+struct Admitted;
 
 impl Gateway {
     /// In front of that platform.
@@ -75,6 +83,7 @@ impl Gateway {
             front: Front::new(&Edge::default(), identity.is_development()),
             sockets: Sockets::default(),
             contract: openapi::Contract::default(),
+            probes: Probes::default(),
         })
     }
 
@@ -208,7 +217,7 @@ impl Gateway {
     async fn route(
         self: &Arc<Self>,
         only: Option<&str>,
-        mut request: Request,
+        request: Request,
     ) -> (String, Result<Response, Problem>) {
         let host = HOST.to_owned();
         let path = request.uri().path();
@@ -243,41 +252,60 @@ impl Gateway {
             let who = who(None, request.uri(), request.headers());
             let revision = route.service.choose(request.headers(), who).clone();
             drop(table);
-            return (name, self.probe(&revision, request).await);
+            let answer = self.probes.ask(&self.platform, &revision, request);
+            return (name, answer.await);
         }
-        let Some(_aloft) = self.platform.limits().flight.begin() else {
-            return (name, Err(Problem::Overloaded));
+        let service = route.service.clone();
+        drop(table);
+        (name, self.served(&service, request).await)
+    }
+
+    /// A component's answer, to who is let in.
+    async fn served(&self, service: &Service, mut request: Request) -> Result<Response, Problem> {
+        let limits = self.platform.limits();
+        let is_admitted = request.extensions().get::<Admitted>().is_some();
+        let _aloft = match is_admitted {
+            true => None,
+            false => Some(limits.flight.begin().ok_or(Problem::Overloaded)?),
         };
-        let address = self.platform.limits().address(&request);
-        let caller = match self.caller(request.headers(), address).await {
-            Ok(caller) => caller,
-            Err(problem) => return (name, Err(problem)),
-        };
-        if route.service.draining {
-            return (name, Err(Problem::Draining));
+        let address = limits.address(&request);
+        let caller = self.caller(request.headers(), address).await?;
+        if service.draining {
+            return Err(Problem::Draining);
         }
         let revision = {
             let who = who(caller.as_deref(), request.uri(), request.headers());
-            route.service.choose(request.headers(), who).clone()
+            service.choose(request.headers(), who).clone()
         };
-        drop(table);
-        let classes = &revision.manifest().http.classes;
-        let class = classes.of(request.method(), request.uri().path());
-        let limits = self.platform.limits();
-        let told = match limits.admit(class, caller.as_deref(), address).await {
-            Ok(told) => told,
-            Err(limited) => return (name, Err(Problem::Limited(limited))),
+        let manifest = revision.manifest();
+        let class = manifest
+            .http
+            .classes
+            .of(request.method(), request.uri().path());
+        let told = match is_admitted {
+            true => None,
+            false => {
+                let admitted = limits.admit(class, caller.as_deref(), address).await;
+                admitted.map_err(Problem::Limited)?
+            }
         };
+        let turns = manifest.limits.concurrency;
+        let place = caller.as_ref().map(|caller| {
+            let place = limits.places.take(caller.user, &manifest.name, turns);
+            place.ok_or(Problem::TooManyAtOnce)
+        });
+        let place = place.transpose()?;
         let claims = caller.as_ref().map(|caller| &caller.claims);
         let who = subject(claims, request.uri());
         request.extensions_mut().insert(who);
         auth::set_identity(request.headers_mut(), claims);
         complete(&mut request);
-        let mut answer = dispatch(&revision, request, Kind::Request).await;
-        if let (Ok(response), Some(told)) = (&mut answer, told) {
+        let answer = dispatch_in(&revision, request, Kind::Request, place).await;
+        let mut response = answer.map_err(Problem::Dispatch)?;
+        if let Some(told) = told {
             told.write(response.headers_mut());
         }
-        (name, answer.map_err(Problem::Dispatch))
+        Ok(response)
     }
 
     /// `GET /usage`: what the caller has used.
@@ -310,21 +338,6 @@ impl Gateway {
         let limits = self.platform.limits();
         let told = limits.admit(class, caller.as_deref(), address).await;
         Ok((caller, told.map_err(Problem::Limited)?))
-    }
-
-    /// Asks a component how it is, whatever path it has for that.
-    async fn probe(
-        &self,
-        revision: &Arc<Revision>,
-        mut request: Request,
-    ) -> Result<Response, Problem> {
-        let path = &revision.manifest().http.health;
-        *request.uri_mut() = path.parse().unwrap_or_default();
-        auth::set_identity(request.headers_mut(), None);
-        complete(&mut request);
-        let health = dispatch(revision, request, Kind::Probe).await;
-        let health = health.map_err(Problem::Dispatch)?;
-        Ok(status::component(&self.platform, revision, health).await)
     }
 
     /// Who calls; an address whose tokens are refused again and again is told to wait.

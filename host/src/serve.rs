@@ -82,7 +82,7 @@ pub async fn run(config: &Config, sources: Option<&Path>) -> Result<(), ServeErr
     for (service, address) in &config.service_ports {
         ports.push((service.clone(), listen(*address).await?));
     }
-    let door = Door::open(&config.edge)?;
+    let door = Door::open(&config.edge, &config.limits.proxies)?;
     let address = listener.local_addr().unwrap_or(config.listen);
     let admin_address = admin_listener.local_addr().unwrap_or(config.admin_listen);
     let running = assemble::assemble(config).await?;

@@ -58,7 +58,7 @@ async fn measure() {
     let running = host::assemble::assemble(&config).await.unwrap();
     let gateway = Gateway::new(running.platform.clone(), &config.identity).unwrap();
     let gateway = Arc::new(gateway.with_edge(&config.edge, &config.identity));
-    let door = Door::open(&config.edge).unwrap();
+    let door = Door::open(&config.edge, &config.limits.proxies).unwrap();
     let listener = TcpListener::bind(config.listen).await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {

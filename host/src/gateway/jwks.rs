@@ -20,6 +20,8 @@ const REFRESH: Duration = Duration::from_secs(300);
 /// Between two readings that tokens ask for.
 const PAUSE: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Keys that a token which names none is checked with: each costs a signature.
+const MOST_TRIED: usize = 4;
 /// A larger set is nobody's.
 const MAX_BYTES: usize = 1 << 20;
 
@@ -91,7 +93,8 @@ impl Jwks {
         self.source.readings.load(Ordering::Relaxed)
     }
 
-    /// Runs `check` with the key of a token's header; the keys are read again where there is none.
+    /// Runs `check` with the key of a token's header; the keys are read again where there is none. A token may
+    /// name no key (RFC 7515, section 4.1.4): then with each, as two are there while they change.
     pub(super) async fn with_key<T>(
         &self,
         id: Option<&str>,
@@ -103,8 +106,16 @@ impl Jwks {
             let fits = |key: &&Key| {
                 key.algorithm == algorithm && (id.is_none() || key.id.as_deref() == id)
             };
-            if let Some(key) = keys.iter().flat_map(|keys| keys.iter()).find(fits) {
-                return check(key);
+            let fitting = keys.iter().flat_map(|keys| keys.iter()).filter(fits);
+            let mut denied = None;
+            for key in fitting.take(MOST_TRIED) {
+                match check(key) {
+                    Err(why @ Denied::Invalid) => denied = Some(why),
+                    decided => return decided,
+                }
+            }
+            if let Some(denied) = denied {
+                return Err(denied);
             }
             if may_read {
                 self.source.ask().await;

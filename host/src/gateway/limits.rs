@@ -4,6 +4,7 @@
 mod address;
 pub(crate) mod flight;
 mod headers;
+mod places;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,8 +20,11 @@ use prometheus_client::metrics::family::Family;
 use runtime::manifest::RouteClass;
 
 pub use self::address::Peer;
+pub(crate) use self::address::key;
+pub(crate) use self::flight::Aloft;
 use self::flight::Flight;
 pub(crate) use self::headers::{Told, name, seconds};
+pub(crate) use self::places::{Place, Places};
 use super::auth::Known;
 use crate::config::limits::{Counted, Limits as Config, Rule, Scope};
 
@@ -51,6 +55,8 @@ pub struct Limits {
     alone: AtomicU64,
     /// Requests in hand.
     pub(crate) flight: Flight,
+    /// Of each user.
+    pub(crate) places: Places,
     refusals: Family<Refusal, Counter>,
 }
 
@@ -64,6 +70,7 @@ impl Limits {
             is_shared: AtomicBool::new(true),
             alone: AtomicU64::new(0),
             flight: Flight::new(config.in_flight),
+            places: Places::default(),
             refusals: Family::default(),
             config,
         }
@@ -114,7 +121,7 @@ impl Limits {
         let who = |scope| match scope {
             Scope::User => caller.map(|caller| caller.user),
             Scope::Tenant => caller.and_then(|caller| caller.tenant),
-            Scope::Address => address.map(address::key),
+            Scope::Address => address.map(key),
         };
         let rules = self.config.rates.iter();
         let rules = rules.filter(|rule| rule.counted == counted);

@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 use super::held::Held;
 use super::limits::Peer;
 use super::paced::Paced;
+use super::peers::{PeerPlace, Peers};
 use super::problem;
 use super::tls::{Tls, TlsError};
 use crate::config::edge::Edge;
@@ -59,6 +61,8 @@ pub trait Answer: Send + Sync + 'static {
 pub struct Door {
     tls: Option<Tls>,
     places: Arc<Semaphore>,
+    /// Of each address.
+    peers: Peers,
 }
 
 impl Default for Door {
@@ -66,17 +70,27 @@ impl Default for Door {
         Self {
             tls: None,
             places: Arc::new(Semaphore::new(CONNECTIONS)),
+            peers: Peers::new(CONNECTIONS, &[]),
         }
     }
 }
 
 impl Door {
     /// As the operator wants it. Wants a Tokio runtime where there is a certificate.
-    pub fn open(edge: &Edge) -> Result<Self, TlsError> {
+    pub fn open(edge: &Edge, proxies: &[IpNet]) -> Result<Self, TlsError> {
         Ok(Self {
             tls: edge.tls.as_ref().map(Tls::open).transpose()?,
             places: Arc::new(Semaphore::new(edge.max_connections)),
+            peers: Peers::new(edge.max_connections, proxies),
         })
+    }
+}
+
+impl Door {
+    /// For a connection from there.
+    fn place(&self, from: SocketAddr) -> Option<(OwnedSemaphorePermit, Option<PeerPlace>)> {
+        let own = self.peers.place(from.ip()).ok()?;
+        Some((self.places.clone().try_acquire_owned().ok()?, own))
     }
 }
 
@@ -85,7 +99,7 @@ impl Door {
 pub(crate) struct Connection {
     /// Whether by TLS.
     pub(crate) is_secure: bool,
-    _place: Arc<OwnedSemaphorePermit>,
+    _place: Arc<(OwnedSemaphorePermit, Option<PeerPlace>)>,
 }
 
 /// Serves until `shutdown` resolves, then finishes what is running, for `drain` at most.
@@ -123,7 +137,7 @@ pub async fn serve_at<A: Answer>(
         };
         // Else a small chunk waits 40 ms for the last one's acknowledgement.
         let _ = stream.set_nodelay(true);
-        let Ok(place) = door.places.clone().try_acquire_owned() else {
+        let Some(place) = door.place(address) else {
             tracing::warn!("a connection is turned away: there are as many as there may be");
             if door.tls.is_none() {
                 tokio::spawn(timeout(FAREWELL, turn_away(stream)));

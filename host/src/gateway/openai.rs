@@ -9,9 +9,9 @@ pub(super) mod speech;
 mod stream;
 pub(super) mod transcription;
 
-use std::time::Duration;
-
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -19,11 +19,13 @@ use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header}
 use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
+use runtime::manifest::RouteClass;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::problem::Refusal;
-use super::Gateway;
+use super::limits::{Aloft, Told};
+use super::{Admitted, Gateway};
 
 /// Of a request as JSON: a conversation. Recordings are not JSON.
 const MAX_JSON: usize = 4 << 20;
@@ -71,41 +73,72 @@ impl Route {
             Self::Chat | Self::Speech | Self::Transcriptions => Method::POST,
         }
     }
+
+    /// What it costs, as the contract's routes behind it have it.
+    fn class(self) -> RouteClass {
+        match self {
+            Self::Models | Self::Model | Self::Voices | Self::AudioModels => RouteClass::Read,
+            Self::Chat | Self::Speech => RouteClass::Model,
+            Self::Transcriptions => RouteClass::Upload,
+        }
+    }
 }
 
 /// Answers a route of OpenAI's, errors in OpenAI's form.
 pub(super) async fn answer(gateway: &Arc<Gateway>, route: Route, request: Request) -> Response {
-    let answered = answered(gateway, route, request).await;
-    answered.unwrap_or_else(|refusal| refusal.render())
+    let address = gateway.platform.limits().address(&request);
+    let said = (request.headers().clone(), request.extensions().clone());
+    let (answered, told) = match admitted(gateway, route, said, address).await {
+        Ok((caller, told, _aloft)) => (answered(&caller, route, request).await, told),
+        Err(refusal) => (Err(refusal), None),
+    };
+    let mut response = answered.unwrap_or_else(|refusal| refusal.render());
+    if let Some(told) = told {
+        told.write(response.headers_mut());
+    }
+    response
+}
+
+/// Before anything of the request is believed, or its body read. What it asks of the contract's routes is one
+/// request with it.
+async fn admitted<'a>(
+    gateway: &'a Arc<Gateway>,
+    route: Route,
+    (headers, mut extensions): (HeaderMap, Extensions),
+    address: Option<IpAddr>,
+) -> Result<(Caller<'a>, Option<Told>, Aloft<'a>), Refusal> {
+    super::version::check(&headers)?;
+    let limits = gateway.platform.limits();
+    let aloft = limits.flight.begin().ok_or(super::Problem::Overloaded)?;
+    let admitted = gateway.admitted(route.class(), &headers, address);
+    let (caller, told) = admitted.await?;
+    extensions.insert(Admitted);
+    let caller = Caller {
+        gateway,
+        headers,
+        extensions,
+        is_open: caller.is_none(),
+    };
+    Ok((caller, told, aloft))
 }
 
 async fn answered(
-    gateway: &Arc<Gateway>,
+    caller: &Caller<'_>,
     route: Route,
     request: Request,
 ) -> Result<Response, Refusal> {
-    super::version::check(request.headers())?;
-    // Before anything of the request is believed, or its body read.
-    let address = gateway.platform.limits().address(&request);
-    let caller = gateway.caller(request.headers(), address).await?;
-    let is_open = caller.is_none();
     if request.method() != route.method() {
         return Err(Refusal::Method(route.method()));
     }
-    let caller = Caller {
-        gateway,
-        headers: request.headers().clone(),
-        extensions: request.extensions().clone(),
-        is_open,
-    };
+    let gateway = caller.gateway;
     match route {
         Route::Models => Ok(models::list(gateway)),
         Route::Model => models::show(gateway, request.uri().path()),
-        Route::Chat => chat::complete(&caller, request).await,
-        Route::Speech => speech::speak(&caller, request).await,
-        Route::Voices => speech::voices(&caller).await,
+        Route::Chat => chat::complete(caller, request).await,
+        Route::Speech => speech::speak(caller, request).await,
+        Route::Voices => speech::voices(caller).await,
         Route::AudioModels => Ok(speech::models()),
-        Route::Transcriptions => transcription::transcribe(&caller, request).await,
+        Route::Transcriptions => transcription::transcribe(caller, request).await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every error of the host's own as the contract's body: the only place of the host where a status
 //! is chosen.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
@@ -41,6 +42,12 @@ pub(crate) enum Problem {
     NoUsage,
     /// The caller asks too often.
     Limited(Limited),
+    /// The caller has as much in hand of this component as one may.
+    TooManyAtOnce,
+    /// What a component says of its health cannot be read.
+    BrokenHealth,
+    /// A component does not say how it is, to all who ask now.
+    Unwell(Arc<Problem>),
     Dispatch(DispatchError),
 }
 
@@ -208,6 +215,17 @@ impl Problem {
                 let message = format!("too many requests of this {who}; try again later");
                 return (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", message);
             }
+            Self::TooManyAtOnce => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "TOO_MANY_AT_ONCE",
+                "this user has as many requests in hand of this service as one may",
+            ),
+            Self::BrokenHealth => (
+                StatusCode::BAD_GATEWAY,
+                "SERVICE_FAILED",
+                "the service does not say how it is",
+            ),
+            Self::Unwell(why) => return why.parts(),
             Self::Dispatch(error) => return undispatched(error),
         };
         (status, code, message.to_owned())
@@ -219,8 +237,6 @@ impl Problem {
         let mut response = render(status, code, &message, request_id, None);
         let headers = response.headers_mut();
         if let Some(after) = self.retry_after() {
-            // At once is what a client should not.
-            let after = HeaderValue::from(seconds(after).max(1));
             headers.insert(header::RETRY_AFTER, after);
         }
         // RFC 9110, section 15.5.6. What the host answers by itself is read alone, but for webhooks.
@@ -234,20 +250,23 @@ impl Problem {
         }
         if let Self::Limited(Limited {
             told: Some(told), ..
-        }) = self
+        }) = &self
         {
             told.write(headers);
         }
         response
     }
 
-    /// Where more is known than that it is worth a try.
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Limited(limited) => Some(limited.retry),
-            Self::Dispatch(DispatchError::Open { rest }) => Some(*rest),
-            _ => None,
-        }
+    /// Seconds, where more is known than that it is worth a try; never at once, which a client should not.
+    pub(super) fn retry_after(&self) -> Option<HeaderValue> {
+        let after = match self {
+            Self::Limited(limited) => limited.retry,
+            Self::TooManyAtOnce => Duration::ZERO,
+            Self::Dispatch(DispatchError::Open { rest }) => *rest,
+            Self::Unwell(why) => return why.retry_after(),
+            _ => return None,
+        };
+        Some(HeaderValue::from(seconds(after).max(1)))
     }
 }
 
@@ -278,6 +297,16 @@ fn webhook(refusal: &Refusal) -> (StatusCode, &'static str, &'static str) {
             StatusCode::PAYLOAD_TOO_LARGE,
             "PAYLOAD_TOO_LARGE",
             "a webhook has 16 KiB at most",
+        ),
+        Refusal::Stalled => (
+            StatusCode::REQUEST_TIMEOUT,
+            "REQUEST_TIMEOUT",
+            "the body did not come in time",
+        ),
+        Refusal::Disabled => (
+            StatusCode::CONFLICT,
+            "WEBHOOK_DISABLED",
+            "the webhook is told nothing any more; make it anew",
         ),
         Refusal::TooMany => (
             StatusCode::CONFLICT,

@@ -1,9 +1,9 @@
 //! What the host says of itself, and adds to what a component says of itself.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header, response};
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt, Limited};
+use bytes::Bytes;
 use runtime::{Manifest, Revision};
 use serde_json::{Map, Value, json};
 
@@ -11,9 +11,6 @@ use super::openapi::{Capabilities, Health};
 use super::problem::timestamp;
 use crate::assemble::Platform;
 use crate::health::Measured;
-
-/// Of a component's health, what is read of it.
-const MAX_BODY: usize = 64 << 10;
 
 /// How the platform is.
 ///
@@ -80,13 +77,9 @@ pub(super) fn live() -> Response {
 pub(super) async fn component(
     platform: &Platform,
     revision: &Revision,
-    response: Response,
+    mut head: response::Parts,
+    read: Bytes,
 ) -> Response {
-    let (mut head, body) = response.into_parts();
-    let Ok(read) = Limited::new(body, MAX_BODY).collect().await else {
-        return (StatusCode::BAD_GATEWAY, "").into_response();
-    };
-    let read = read.to_bytes();
     let Ok(Value::Object(mut said)) = serde_json::from_slice(&read) else {
         return Response::from_parts(head, Body::from(read));
     };

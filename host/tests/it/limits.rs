@@ -272,6 +272,90 @@ async fn dear_requests_have_a_rate_of_their_own_and_health_has_none() {
 }
 
 #[tokio::test]
+async fn one_user_s_streams_leave_places_to_others() {
+    let host = TestHost::with("test-components", |config| {
+        with_tokens(config);
+        config.limits.rates = vec![];
+    })
+    .await;
+    let (alice, bob) = (bearer("alice", None), bearer("bob", None));
+    let mut streams = vec![];
+    for _ in 0..16 {
+        let url = format!("{}/probe/stream/600", host.base);
+        let asked = host.http().get(url).header("authorization", &alice);
+        let stream = asked.send().await.unwrap();
+        assert_eq!(stream.status(), 200);
+        streams.push(stream);
+    }
+    let refused = ask(&host, "/probe/empty", &alice).await;
+    assert_eq!(refused.code(), (429, "TOO_MANY_AT_ONCE"));
+    assert_eq!(header(&refused, "retry-after"), "1");
+    assert_eq!(ask(&host, "/probe/empty", &bob).await.status, 200);
+    streams.pop();
+    let room = async {
+        while ask(&host, "/probe/empty", &alice).await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, room).await.expect("a place");
+    drop(streams);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn however_many_ask_how_a_component_is_it_is_asked_once() {
+    let host = TestHost::probe().await;
+    let asked = (0..50).map(|_| host.get("/probe/health"));
+    for answer in futures::future::join_all(asked).await {
+        assert_eq!(answer.status, 200);
+    }
+    let counted = r#"lectern_http_request_duration_seconds_count{component="probe","#;
+    let counted = value(&scrape(&host).await, counted).unwrap();
+    // An answer stands for a second, and this machine may be slow.
+    assert!(counted < 25.0, "{counted}");
+    let other = host.post("/probe/health", json!({})).await;
+    assert_eq!(other.code(), (405, "METHOD_NOT_ALLOWED"));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn openai_s_routes_are_counted_before_they_are_read() {
+    let host = TestHost::with("components", |config| {
+        config.limits.rates = only("address.model=1/1h address.read=2/1h");
+    })
+    .await;
+    let spoken = json!({ "model": "tts-1", "input": "Hello.", "voice": "alloy" });
+    let first = host.http().post(format!("{}/v1/audio/speech", host.base));
+    let first = first.json(&spoken).send().await.unwrap();
+    assert_eq!(
+        (
+            first.status().as_u16(),
+            first.headers().contains_key("ratelimit")
+        ),
+        (200, true)
+    );
+    // Its body never ends.
+    let endless = futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+    let second = host.http().post(format!("{}/v1/audio/speech", host.base));
+    let second = second.header("content-type", "application/json");
+    let second = second.body(reqwest::Body::wrap_stream(endless)).send();
+    let second = tokio::time::timeout(PATIENCE, second)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(second.status(), 429);
+    for name in ["retry-after", "ratelimit"] {
+        assert!(second.headers().contains_key(name), "{name}");
+    }
+    let second: serde_json::Value = second.json().await.unwrap();
+    assert_eq!(second["error"]["code"], "rate_limit_exceeded");
+    for status in [200, 200, 429] {
+        assert_eq!(host.get("/v1/models").await.status, status);
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn a_component_that_fails_again_and_again_is_given_a_rest() {
     let host = TestHost::probe().await;
     // A learner's mistakes are no failures.

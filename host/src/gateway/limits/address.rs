@@ -43,7 +43,7 @@ fn parse(hop: &str) -> Option<IpAddr> {
 }
 
 /// What is counted as one: of IPv6 the network of /64, in which a client may be anybody.
-pub(super) fn key(address: IpAddr) -> u128 {
+pub(crate) fn key(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
         IpAddr::V6(address) => address.to_bits() & !u128::from(u64::MAX),

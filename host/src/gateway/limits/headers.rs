@@ -22,9 +22,9 @@ pub(crate) struct Told {
 
 impl Told {
     /// Adds the headers.
-    pub(crate) fn write(self, headers: &mut HeaderMap) {
-        headers.insert(STANDING, self.standing);
-        headers.insert(POLICY, self.policy);
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        headers.insert(STANDING, self.standing.clone());
+        headers.insert(POLICY, self.policy.clone());
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::gateway::limits::{Limited as TooSoon, Told};
 use crate::gateway::problem::Problem;
 
 /// Of an error that is told on.
@@ -46,6 +47,8 @@ pub(in crate::gateway) enum Refusal {
         code: String,
         message: String,
         retry_after: Option<HeaderValue>,
+        /// How the caller stands.
+        rates: Option<Box<Told>>,
     },
     /// The request.
     Invalid {
@@ -72,11 +75,16 @@ impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
         let (status, code, message) = problem.parts();
         let is_away = status == StatusCode::SERVICE_UNAVAILABLE;
+        let soon = || is_away.then(|| HeaderValue::from_static("1"));
         Self::Told {
             status,
             code: code.to_owned(),
             message,
-            retry_after: is_away.then(|| HeaderValue::from_static("1")),
+            retry_after: problem.retry_after().or_else(soon),
+            rates: match problem {
+                Problem::Limited(TooSoon { told, .. }) => told.map(Box::new),
+                _ => None,
+            },
         }
     }
 }
@@ -94,6 +102,7 @@ impl Refusal {
             code: "SERVICE_FAILED".into(),
             message: "the service's answer broke off".into(),
             retry_after: None,
+            rates: None,
         }
     }
 
@@ -104,6 +113,7 @@ impl Refusal {
             code: "ANSWER_INTERRUPTED".into(),
             message: why.to_owned(),
             retry_after: None,
+            rates: None,
         }
     }
 
@@ -122,6 +132,7 @@ impl Refusal {
             code: text("code", "SERVICE_FAILED"),
             message: text("error", "the service failed"),
             retry_after: head.headers.get(header::RETRY_AFTER).cloned(),
+            rates: None,
         }
     }
 
@@ -212,10 +223,14 @@ impl Refusal {
         let headers = response.headers_mut();
         match self {
             Self::Told {
-                retry_after: Some(after),
-                ..
+                retry_after, rates, ..
             } => {
-                headers.insert(header::RETRY_AFTER, after.clone());
+                if let Some(after) = retry_after {
+                    headers.insert(header::RETRY_AFTER, after.clone());
+                }
+                if let Some(rates) = rates {
+                    rates.write(headers);
+                }
             }
             Self::Method(method) => {
                 if let Ok(method) = HeaderValue::from_str(method.as_str()) {

@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 use self::form::{Format, Wanted};
 use super::problem::{OpenAiError, Refusal};
 use super::{Caller, whole};
+use crate::dispatch::paced;
 
 /// How long a client waits for the end; the job goes on after it.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -127,9 +128,14 @@ pub(in crate::gateway) async fn transcribe(
 ) -> Result<Response, Refusal> {
     // The gateway counts it, to the component's own limit.
     DefaultBodyLimit::disable().apply(&mut request);
-    let form = Multipart::from_request(request, &()).await;
+    let (head, body) = request.into_parts();
+    let (body, coming) = paced(body);
+    let form = Multipart::from_request(Request::from_parts(head, body), &()).await;
     let form = form.map_err(|e| Refusal::invalid(Some("file"), e.body_text()))?;
-    let (wanted, submitted) = submit(caller, form).await?;
+    let (wanted, submitted) = match submit(caller, form).await {
+        Err(_) if coming.has_stalled() => return Err(Refusal::Stalled),
+        submitted => submitted?,
+    };
     let job = submitted["job_id"].as_str().ok_or_else(Refusal::broken)?;
     let transcription = settled(caller, job).await?;
     answer(caller, &wanted, job, &transcription).await
@@ -156,9 +162,19 @@ async fn submit(caller: &Caller<'_>, form: Multipart) -> Result<(Wanted, Value),
         let answer = whole(asked.await?).await?;
         serde_json::from_slice(&answer).map_err(|_| Refusal::broken())
     };
-    let (fed, asked) = tokio::join!(form::feed(form, &boundary, sender), asked);
-    match (fed, asked) {
+    let mut feeding = std::pin::pin!(form::feed(form, &boundary, sender));
+    let mut asked = std::pin::pin!(asked);
+    let (fed, submitted) = tokio::select! {
         // The client's own mistake comes before what was made of it.
+        biased;
+        fed = &mut feeding => (fed, asked.await),
+        // Who is refused is not read any further.
+        submitted = &mut asked => {
+            let submitted: Value = submitted?;
+            (feeding.await, Ok(submitted))
+        }
+    };
+    match (fed, submitted) {
         (Err(Some(refusal)), _) | (_, Err(refusal)) => Err(refusal),
         (Ok(wanted), Ok(submitted)) => Ok((wanted, submitted)),
         (Err(None), Ok(_)) => Err(Refusal::broken()),

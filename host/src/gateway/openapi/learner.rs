@@ -178,6 +178,7 @@ pub(super) fn websocket() {}
         (status = 201, description = "It is told from now on", body = MadeWebhook,
             headers(("Location" = String, description = "The webhook"))),
         (status = 405, description = "`METHOD_NOT_ALLOWED`", body = Error),
+        (status = 408, description = "`REQUEST_TIMEOUT`", body = Error),
         (status = 409, description = "`TOO_MANY_WEBHOOKS`", body = Error),
     ),
 )]
@@ -233,6 +234,7 @@ pub(super) fn delete() {}
     responses(
         (status = 202, description = "It is on its way", body = WebhookPing),
         (status = 404, description = "`WEBHOOK_NOT_FOUND`", body = Error),
+        (status = 409, description = "`WEBHOOK_DISABLED`", body = Error),
         (status = 405, description = "`METHOD_NOT_ALLOWED`", body = Error),
     ),
 )]
