@@ -24,15 +24,18 @@ async fn handle(event: Event) -> Result<(), Disposition> {
     }
 }
 
-/// Shelves the document and makes its index. When it is told twice, the index is made twice.
+/// Shelves the document and makes its index, where its text is still there. When it is told twice, the index is
+/// made twice.
 async fn processed(event: &Event) -> Result<(), Disposition> {
     #[derive(Deserialize)]
     struct Processed {
         document_id: String,
     }
     let Processed { document_id } = payload(event)?;
-    shelf::processed(event).await?;
-    Ok(library::build(&document_id).await?)
+    if shelf::processed(event).await? {
+        library::build(&document_id).await?;
+    }
+    Ok(())
 }
 
 guest::serve!(http::router);

@@ -1,10 +1,12 @@
 //! A file's password while it waits: sealed in the database, the key among the blobs, so that neither
-//! store alone gives it away. Each key seals once.
+//! store alone gives it away. Each key seals once; what tells passwords apart has a key of its own there.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 
 /// Bytes of a key.
 pub const KEY: usize = 32;
@@ -32,9 +34,26 @@ pub fn open(key: &[u8], sealed: &str) -> Option<String> {
     String::from_utf8(opened.ok()?).ok()
 }
 
+/// Tells the password from others: always the same under the same key, and to be guessed from by nobody who
+/// does not have that. `None` only for what no memory holds.
+pub fn print(key: &[u8], password: &str) -> Option<Vec<u8>> {
+    let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key).ok()?;
+    mac.update(password.as_bytes());
+    Some(mac.finalize().into_bytes().to_vec())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_print_tells_passwords_apart_and_is_its_key_s_own() {
+        let of = |key: u8, password| print(&[key; KEY], password).unwrap();
+        assert_eq!(of(7, "geheim"), of(7, "geheim"));
+        assert_ne!(of(7, "geheim"), of(7, "Geheim"));
+        assert_ne!(of(7, "geheim"), of(8, "geheim"));
+        assert_eq!(of(7, "").len(), 32);
+    }
 
     #[test]
     fn only_its_own_key_opens_it() {

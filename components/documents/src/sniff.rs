@@ -1,5 +1,7 @@
 //! What a file is, by its content. Its name and its declared type are hints, and often wrong.
 
+use memchr::memmem;
+
 use crate::encoding::utf_16;
 
 /// How many bytes of a file's beginning decide.
@@ -61,6 +63,8 @@ const OTHERS: &[(&[u8], &str)] = &[
     (b"\0asm", "a WebAssembly module"),
 ];
 
+/// What a text may begin with, in UTF-8.
+const BOM: &[u8] = b"\xEF\xBB\xBF";
 /// Of the envelope around an old or an encrypted Office document.
 const OLE: &[u8] = b"\xD0\xCF\x11\xE0";
 /// The stream that such an envelope holds an encrypted document in, in UTF-16LE.
@@ -130,8 +134,7 @@ fn what(head: &[u8]) -> Result<What, Unsupported> {
     if head.starts_with(b"PK\x03\x04") {
         return zip(head).map(What::Known);
     }
-    // Readers accept a PDF's header within its first 1,024 bytes (ISO 32000-1, note 13 of annex H).
-    if contains(&head[..head.len().min(1_024)], b"%PDF-") {
+    if is_pdf(head) {
         return Ok(What::Known(Kind::Pdf));
     }
     if head.starts_with(OLE) {
@@ -141,6 +144,32 @@ fn what(head: &[u8]) -> Result<What, Unsupported> {
         return Err(Unsupported::Other(name));
     }
     text(head).ok_or(Unsupported::Other("not text"))
+}
+
+/// Readers accept a PDF's header within its first 1,024 bytes (ISO 32000-1, note 13 of annex H). In what reads
+/// as text it may be spoken of: there it begins a line, and objects follow.
+fn is_pdf(head: &[u8]) -> bool {
+    let first = &head[..head.len().min(1_024)];
+    let begins = |at: usize| {
+        let (before, after) = head.split_at(at);
+        let before = before.strip_prefix(BOM).unwrap_or(before);
+        let begins_line = matches!(before.last(), Some(b'\n' | b'\r'));
+        before.trim_ascii().is_empty()
+            || text(head).is_none()
+            || begins_line && is_followed_by_objects(after)
+    };
+    memmem::find_iter(first, b"%PDF-").any(begins)
+}
+
+/// Whether an object begins, as in `12 0 obj`.
+fn is_followed_by_objects(after: &[u8]) -> bool {
+    let is_numbered = |at: usize| {
+        let words = after[..at].rsplit(u8::is_ascii_whitespace);
+        let words = words.filter(|word| !word.is_empty()).take(2);
+        let is_number = |word: &[u8]| word.iter().all(u8::is_ascii_digit);
+        words.filter(|word| is_number(word)).count() == 2
+    };
+    memmem::find_iter(after, b" obj").any(is_numbered)
 }
 
 /// By the names of the first entries. One that is no Word document after all fails when it is read.
@@ -197,7 +226,10 @@ mod tests {
     fn content_decides() {
         for (file, kind) in [
             (&b"%PDF-1.7\n"[..], Kind::Pdf),
-            (b"junk before\n%PDF-1.4", Kind::Pdf),
+            (b"\xEF\xBB\xBF\n%PDF-1.7\n", Kind::Pdf),
+            (b"junk before\n%PDF-1.4\n%\xE2\xE3\n1 0 obj\n<<", Kind::Pdf),
+            (b"junk before\r%PDF-1.4\r12 0 obj", Kind::Pdf),
+            (b"\0\0junk in front of it%PDF-1.4", Kind::Pdf),
             ("Grüße aus Köln\n".as_bytes(), Kind::Text),
             (b"\xFF\xFEh\0i\0", Kind::Text),
             (b"T\0h\0e\0 \0c\0e\0l\0l\0.\0", Kind::Text),
@@ -208,6 +240,18 @@ mod tests {
             (b"PK\x03\x04....word/document.xml %PDF-1.4", Kind::Docx),
         ] {
             assert_eq!(sniff(file), Ok(kind));
+        }
+    }
+
+    #[test]
+    fn a_text_may_speak_of_pdf() {
+        for file in [
+            &b"A PDF begins with %PDF-1.7, and an object with 1 0 obj."[..],
+            b"What a PDF begins with:\n%PDF-1.7\nThen objects follow.",
+            b"What a PDF begins with:\n%PDF-1.7\nThen every obj follows.",
+            "Ein PDF beginnt mit „%PDF-“.".as_bytes(),
+        ] {
+            assert_eq!(sniff(file), Ok(Kind::Text), "{}", file.escape_ascii());
         }
     }
 

@@ -5,7 +5,6 @@ use std::pin::pin;
 use bytes::Bytes;
 use futures::future::{Either, select};
 use futures::{Stream, StreamExt};
-use http::StatusCode;
 use wit_bindgen::{FutureReader, StreamReader, StreamResult};
 
 use crate::bindings::capabilities::lectern::platform::blobs as wit;
@@ -157,19 +156,11 @@ pub fn segment(text: &str) -> String {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
-            Error::TooLarge(limit) => Self::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "PAYLOAD_TOO_LARGE",
-                format!("at most {limit} bytes"),
-            ),
+            Error::TooLarge(limit) => Self::too_large(format!("at most {limit} bytes")),
             Error::Timeout | Error::Unavailable => {
                 Self::unavailable("STORAGE_UNAVAILABLE", "the storage cannot be reached")
             }
-            Error::QuotaExceeded => Self::new(
-                StatusCode::INSUFFICIENT_STORAGE,
-                "STORAGE_FULL",
-                "the storage is full",
-            ),
+            Error::QuotaExceeded => Self::storage_full(),
             error => {
                 log::error(&format!("storage call failed: {error}"));
                 Self::internal()

@@ -24,9 +24,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
 fn unread(status: StatusCode, why: String) -> Problem {
     match status {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Problem::new(status, "PAYLOAD_TOO_LARGE", "the body is too large")
-        }
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("the body is too large"),
         _ => Problem::validation(why),
     }
 }
@@ -35,10 +33,7 @@ fn unread(status: StatusCode, why: String) -> Problem {
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let parsed = serde_json::from_slice(body).map_err(|e| match e.classify() {
         Category::Data => Problem::validation(e.to_string()),
-        _ => {
-            let why = format!("the body is no JSON: {e}");
-            Problem::new(StatusCode::BAD_REQUEST, "MALFORMED_JSON", why)
-        }
+        _ => Problem::refused("MALFORMED_JSON", format!("the body is no JSON: {e}")),
     })?;
     // An array would do for serde, its items in the order of the fields.
     if body.trim_ascii_start().first() != Some(&b'{') {

@@ -16,11 +16,13 @@ const DEFAULT: u32 = 50;
 const MOST: u32 = 200;
 /// A longer cursor is none of ours.
 const MAX_CURSOR: usize = 1_024;
+/// The last microsecond of the year 9999: what comes later, a database or a clock may not hold.
+const LATEST: i64 = 253_402_300_799_999_999;
 
 /// Where a page ends: what lists are ordered by, and the id that decides between equals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// Microseconds since the Unix epoch, or another number that only grows.
+    /// Microseconds since the Unix epoch, or another number that only grows; from 0 to the end of the year 9999.
     pub at: i64,
     /// Of the last item.
     pub id: String,
@@ -120,9 +122,11 @@ impl Cursor {
         }
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
         let (at, id) = text.split_once(':')?;
+        let at: i64 = at.parse().ok()?;
         // What a database could not hold was never handed out.
-        (!id.contains('\0')).then_some(Self {
-            at: at.parse().ok()?,
+        let is_held = (0..=LATEST).contains(&at) && !id.contains('\0');
+        is_held.then(|| Self {
+            at,
             id: id.to_owned(),
         })
     }
@@ -141,7 +145,7 @@ mod tests {
             let id = format!("d{at}");
             (
                 Cursor {
-                    at: -5,
+                    at: 5,
                     id: id.clone(),
                 },
                 json!(id),
@@ -153,11 +157,21 @@ mod tests {
     #[test]
     fn a_cursor_comes_back_as_it_was() {
         for id in ["", "a:b", "ünï", "7"] {
-            let cursor = Cursor {
-                at: i64::MIN,
-                id: id.into(),
-            };
-            assert_eq!(Cursor::decode(&cursor.encode()), Some(cursor));
+            for at in [0, LATEST] {
+                let id = id.to_owned();
+                let cursor = Cursor { at, id };
+                assert_eq!(Cursor::decode(&cursor.encode()), Some(cursor));
+            }
+        }
+    }
+
+    #[test]
+    fn a_time_that_no_list_has_is_refused() {
+        for at in [i64::MIN, -1, LATEST + 1, i64::MAX] {
+            let id = "a".to_owned();
+            let made = Cursor { at, id }.encode();
+            let refused = page(&format!("cursor={made}")).unwrap_err();
+            assert_eq!(refused.code(), "VALIDATION_ERROR", "{at}");
         }
     }
 
@@ -198,7 +212,7 @@ mod tests {
         let response = page.answer("documents", items(3));
         assert_eq!(
             response.headers()[header::LINK],
-            "</documents?user_id=a%26b&limit=2&cursor=LTU6ZDE>; rel=\"next\""
+            "</documents?user_id=a%26b&limit=2&cursor=NTpkMQ>; rel=\"next\""
         );
     }
 }

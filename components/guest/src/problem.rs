@@ -54,14 +54,54 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, code, message)
     }
 
+    /// 405 `METHOD_NOT_ALLOWED`: the path is there, and has other methods.
+    pub fn method_not_allowed() -> Self {
+        let message = "the path has other methods";
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "METHOD_NOT_ALLOWED",
+            message,
+        )
+    }
+
+    /// 412 `PRECONDITION_FAILED`: it is no longer what the client has seen.
+    pub fn precondition_failed(message: impl Into<String>) -> Self {
+        let status = StatusCode::PRECONDITION_FAILED;
+        Self::new(status, "PRECONDITION_FAILED", message)
+    }
+
+    /// 413 `PAYLOAD_TOO_LARGE`.
+    pub fn too_large(message: impl Into<String>) -> Self {
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        Self::new(status, "PAYLOAD_TOO_LARGE", message)
+    }
+
+    /// 415 `UNSUPPORTED_MEDIA_TYPE`: a file of a kind that is not read.
+    pub fn unsupported_media_type(message: impl Into<String>) -> Self {
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        Self::new(status, "UNSUPPORTED_MEDIA_TYPE", message)
+    }
+
     /// 422: understood, but it can't be done with this content.
     pub fn unprocessable(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
     }
 
+    /// 429 `QUOTA_EXCEEDED`: the caller's own budget, not the platform's room.
+    pub fn quota_exceeded(message: impl Into<String>) -> Self {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Self::new(status, "QUOTA_EXCEEDED", message)
+    }
+
     /// 503: something the service needs is away.
     pub fn unavailable(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message).retry_after(1)
+    }
+
+    /// 507 `STORAGE_FULL`: the platform's, not the caller's own.
+    pub fn storage_full() -> Self {
+        let status = StatusCode::INSUFFICIENT_STORAGE;
+        Self::new(status, "STORAGE_FULL", "the storage is full")
     }
 
     /// 500 `INTERNAL_ERROR`: the service's own mistake; what it was is in the log.

@@ -1,6 +1,5 @@
 //! What the caller may still have today, and the answer where that is nothing.
 
-use http::StatusCode;
 use serde_json::json;
 
 use crate::Problem;
@@ -28,7 +27,7 @@ pub async fn exceeded() -> Option<Problem> {
     wit::refused().await.map(Problem::from)
 }
 
-/// 429 `QUOTA_EXCEEDED`: the caller's own budget, not the platform's room.
+/// What the host refuses, as the client is told.
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let (name, what) = match refusal.kind {
@@ -43,12 +42,7 @@ impl From<Refusal> for Problem {
             resets_in,
             ..
         } = refusal;
-        let problem = Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "QUOTA_EXCEEDED",
-            format!("{what} is used up"),
-        );
-        let problem = problem.details(json!({
+        let problem = Self::quota_exceeded(format!("{what} is used up")).details(json!({
             "quota": name,
             "limit": limit,
             "used": used,

@@ -5,7 +5,6 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
-use http::StatusCode;
 use http::header::CONTENT_LENGTH;
 use tower::ServiceExt;
 use utoipa_axum::router::OpenApiRouter;
@@ -62,13 +61,7 @@ macro_rules! serve {
 /// Unknown paths and methods answer as the contract says.
 pub fn router<R: Routes>(make: impl Fn() -> R + Clone + Send + Sync + 'static) -> Router {
     let not_found = || async { Problem::not_found("NOT_FOUND", "there is no such path") };
-    let not_allowed = || async {
-        Problem::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "METHOD_NOT_ALLOWED",
-            "the path has other methods",
-        )
-    };
+    let not_allowed = || async { Problem::method_not_allowed() };
     R::router(make)
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)

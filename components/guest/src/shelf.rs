@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::events::{Disposition, Event, payload};
 use crate::identity::Owner;
 use crate::postgres::{self, Row, Transaction};
-use crate::{Problem, blobs, events, params};
+use crate::{Problem, blobs, events, log, params};
 
 /// Who publishes documents, and owns the blobs with their text.
 const DOCUMENTS: &str = "documents";
@@ -87,28 +87,41 @@ pub async fn uploaded(event: &Event) -> Result<(), Disposition> {
     Ok(())
 }
 
-/// `document.processed`: stores its passages, or why there are none.
-pub async fn processed(event: &Event) -> Result<(), Disposition> {
+/// `document.processed`: stores its passages, or why there are none. Answers whether the text was there.
+pub async fn processed(event: &Event) -> Result<bool, Disposition> {
     let document: Processed = payload(event)?;
     let passages = match &document.text_key {
         Some(key) if document.status == "completed" => passages(key).await?,
-        _ => vec![],
+        _ => Some(vec![]),
     };
     let tx = postgres::begin().await?;
     if events::first_time(&tx, event).await? {
-        store(&tx, &document, &passages).await?;
+        match &passages {
+            Some(passages) => store(&tx, &document, passages).await?,
+            // An event about that comes behind this one, and would wait for it: what is known of the document
+            // stays until then.
+            None => log::warn(&format!(
+                "the text of document {} was deleted or replaced before it was read",
+                document.document_id
+            )),
+        }
         postgres::commit(tx).await?;
     }
-    Ok(())
+    Ok(passages.is_some())
 }
 
-async fn passages(key: &str) -> Result<Vec<Passage>, Disposition> {
-    let text = blobs::read_shared(DOCUMENTS, key, MAX_TEXT).await?;
+/// Nothing where the text is gone: whoever deletes a document takes it at once.
+async fn passages(key: &str) -> Result<Option<Vec<Passage>>, Disposition> {
+    let text = match blobs::read_shared(DOCUMENTS, key, MAX_TEXT).await {
+        Ok(text) => text,
+        Err(blobs::Error::NotFound) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
     let document: Document = serde_json::from_slice(&text)
         // Without serde's words, which quote the text.
         .map_err(|_| Disposition::Reject("the document's text has another shape".into()))?;
     drop(text);
-    Ok(document.passages())
+    Ok(Some(document.passages()))
 }
 
 async fn store(

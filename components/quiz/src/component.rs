@@ -17,7 +17,7 @@ use guest::shelf;
 async fn handle(event: Event) -> Result<(), Disposition> {
     match event.topic.as_str() {
         "document.uploaded" => shelf::uploaded(&event).await,
-        "document.processed" => shelf::processed(&event).await,
+        "document.processed" => shelf::processed(&event).await.map(|_| ()),
         "document.deleted" => {
             shelf::deleted(&event, async |tx, gone| {
                 store::forget(tx, &gone.document_id).await

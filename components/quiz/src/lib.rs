@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod anki;
+pub mod asking;
 pub mod calendar;
 pub mod cloze;
 pub mod compose;

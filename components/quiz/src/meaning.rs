@@ -2,7 +2,7 @@
 //!
 //! | key | sure |
 //! |---|---|
-//! | any | nothing, "I don't know", or the question's own words: 0; the key, or the question's sentence with it, letter case, spaces and final stop apart: 1 |
+//! | any | the key, or the question's sentence with it, letter case, spaces and final stop apart: 1; nothing, "I don't know", or the question's own words: 0 |
 //! | a number | that number alone, rounded as the key is: 1; another: 0 |
 //! | one to three words | the same stems in their order, or a slip of the pen: 1; half of the key or less and nothing else: its share |
 //! | more | nearly the key's own words, see [`crate::wording`]: 1 |
@@ -61,14 +61,12 @@ const NOTHING: &[&str] = &[
 /// What `given` is worth where `key` is right and `stem` was asked.
 pub fn judge(key: &str, stem: &str, given: &str, tokenizer: &Tokenizer) -> Verdict {
     let said = normal(given);
+    // Before all else: the key may be "none" itself.
+    if !said.is_empty() && (said == normal(key) || fills_gap(key, stem, &said)) {
+        return Verdict::Sure(1.0);
+    }
     if !said.contains(char::is_alphanumeric) || NOTHING.contains(&said.as_str()) {
         return Verdict::Sure(0.0);
-    }
-    if said == normal(key) {
-        return Verdict::Sure(1.0);
-    }
-    if fills_gap(key, stem, &said) {
-        return Verdict::Sure(1.0);
     }
     let stems = |text: &str| -> HashSet<String> { tokenizer.tokens(text).into_iter().collect() };
     let (wanted, found, asked) = (stems(key), stems(given), stems(stem));
@@ -218,9 +216,28 @@ mod tests {
             ("cytoplasm", "...", 0.0),
             ("cytoplasm", "I don't know.", 0.0),
             ("cytoplasm", "Keine Ahnung", 0.0),
+            ("cytoplasm", "none", 0.0),
         ] {
             assert_eq!(judged(key, given), Verdict::Sure(points), "{given}");
         }
+    }
+
+    #[test]
+    fn what_says_nothing_elsewhere_is_right_where_it_is_the_key() {
+        for (key, given) in [
+            ("None", "none"),
+            ("N/A", "n/a."),
+            ("not sure", "Not sure"),
+            ("±", "±"),
+        ] {
+            assert_eq!(judged(key, given), Verdict::Sure(1.0), "{given}");
+        }
+        let tokenizer = Tokenizer::detect(BIOLOGY);
+        let stem = "What belongs in the gap? The witness was not _____.";
+        let judged = |given| judge("sure", stem, given, &tokenizer);
+        assert_eq!(judged("not sure"), Verdict::Sure(1.0));
+        assert_eq!(judged("no idea"), Verdict::Sure(0.0));
+        assert_eq!(judge("", stem, "", &tokenizer), Verdict::Sure(0.0));
     }
 
     #[test]

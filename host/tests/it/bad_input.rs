@@ -350,7 +350,9 @@ async fn the_largest_document_harms_no_request_beside_it() {
         "document_context": { "document_id": document["document_id"] },
     });
     let answers = futures::future::join_all((0..4).map(|_| host.post("/chat", asked.clone())));
-    assert!(answers.await.iter().all(|answer| answer.status == 200));
+    for answer in answers.await {
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
     host.stop().await;
 }
 

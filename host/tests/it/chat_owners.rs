@@ -256,3 +256,48 @@ async fn a_session_s_name_does_not_tell_whether_others_use_it() {
     assert_eq!(listed["sessions"][0]["session_id"], "hers");
     host.stop().await;
 }
+
+#[tokio::test]
+async fn nobody_keeps_another_out_of_a_session() {
+    let secret = String::from_utf8(KEY.to_vec()).unwrap();
+    let host = TestHost::with("components", |config| {
+        config.identity.secret = Some(secret.into())
+    })
+    .await;
+    let caller = |user| Caller {
+        host: &host,
+        token: token_of(user, Some("school"), Role::User),
+    };
+    let (alice, bob) = (caller("alice"), caller("bob"));
+    let say = |session: &str| Some(json!({ "message": "Hi", "session_id": session }));
+    bob.call(Method::POST, "/chat", say("notes")).await.ok();
+    alice.call(Method::POST, "/chat", say("notes")).await.ok();
+    let rows = "select session_id from chat.chat_sessions where user_id = 'alice'";
+    let row = host.sql(rows).await;
+    alice
+        .call(Method::DELETE, "/chat/sessions/notes", None)
+        .await
+        .ok();
+    // What her session's row was, he takes before she comes again.
+    bob.call(Method::POST, "/chat", say(&row[0])).await.ok();
+    alice.call(Method::POST, "/chat", say("notes")).await.ok();
+    let history = alice
+        .call(Method::GET, "/chat/history/notes", None)
+        .await
+        .ok();
+    assert_eq!(history["messages"].as_array().unwrap().len(), 2);
+
+    // Two first questions at once are in one session too.
+    bob.call(Method::POST, "/chat", say("both")).await.ok();
+    let first = alice.call(Method::POST, "/chat", say("both"));
+    let second = alice.call(Method::POST, "/chat", say("both"));
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!((first.status, second.status), (200, 200));
+    let history = alice
+        .call(Method::GET, "/chat/history/both", None)
+        .await
+        .ok();
+    assert_eq!(history["messages"].as_array().unwrap().len(), 4);
+    assert_eq!(host.sql(rows).await.len(), 2);
+    host.stop().await;
+}

@@ -305,6 +305,34 @@ async fn a_request_that_was_killed_and_is_repeated_asks_its_question_once() {
 }
 
 #[tokio::test]
+async fn a_key_whose_request_failed_asks_what_comes_with_it_next() {
+    let host = TestHost::start().await;
+    let send = |message: &'static str| {
+        host.request(Method::POST, "/chat")
+            .header("idempotency-key", "k")
+            .json(&json!({ "message": message, "user_id": "alice", "session_id": "s" }))
+    };
+    host.send(send("What is mitosis?")).await.ok();
+    // As if its answer could not be stored: its question is, and the key is free again.
+    host.sql(
+        "with a as (delete from chat.chat_messages where role = 'assistant' returning 1), \
+         i as (delete from chat.idempotency returning 1) select count(*)::text from a, i",
+    )
+    .await;
+    host.send(send("What is a cell?")).await.ok();
+    let history = host.get("/chat/history/s?user_id=alice").await.ok();
+    let messages = history["messages"].as_array().unwrap();
+    let asked: Vec<&Value> = messages
+        .iter()
+        .filter(|message| message["role"] == "user")
+        .map(|message| &message["content"])
+        .collect();
+    assert_eq!(asked, ["What is mitosis?", "What is a cell?"], "{history}");
+    assert_eq!(messages.len(), 3, "{history}");
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn an_answer_stands_behind_its_question() {
     let host = TestHost::start().await;
     ask(&host, "s", "First?").await;

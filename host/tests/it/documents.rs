@@ -1,6 +1,8 @@
 //! The document reader as its users see it: what becomes of a file, page by page, and of one that is
 //! deleted.
 
+mod again;
+
 use std::path::{Path, PathBuf};
 
 use corpus::samples::{BIOLOGY, HISTORY};
@@ -552,6 +554,9 @@ async fn what_has_not_changed_is_not_sent_again_and_lists_come_in_pages() {
     }
     ids.reverse();
     assert_eq!(seen, ids);
+    let before_all_time = "/documents?cursor=LTkyMjMzNzIwMzY4NTQ3NzU4MDc6YQ";
+    let refused = host.get(before_all_time).await;
+    assert_eq!(refused.code(), (400, "VALIDATION_ERROR"));
     host.stop().await;
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{PATIENCE, TestHost};
 use crate::model::Model;
-use crate::quiz::{key, quiet, sql};
+use crate::quiz::{self, deliver, key, quiet, sql};
 
 /// A word that is in the document, its name, and nothing else.
 const WORD: &str = "xylophagous";
@@ -307,6 +307,41 @@ async fn what_a_model_says_again_without_the_document_goes_with_it() {
     // The session goes on.
     let answer = host.post("/chat", ask("Hello again")).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_text_that_went_before_it_was_read_holds_up_no_deletion() {
+    let host = TestHost::start().await;
+    let document = quiz::document(&host, "alice", &text()).await;
+    // As of a second run, whose text is gone when the others hear of it.
+    let processed = json!({
+        "schema_version": 1, "document_id": document, "tenant": "", "user_id": "alice", "filename": "lesson.txt",
+        "status": "completed", "page_count": null, "text_key": format!("text/{document}/2.json"),
+    });
+    let event = |number: u8| format!("00000000-0000-4000-8000-0000000000d{number}");
+    deliver(&host, &event(1), "document.processed", &processed).await;
+    quiet(&host).await;
+    // What they know of it stays until they are told.
+    let asked = json!({
+        "message": format!("What does the {WORD} beetle eat?"), "user_id": "alice",
+        "document_context": { "document_id": document },
+    });
+    let answer = host.post("/chat", asked).await.ok();
+    assert!(
+        answer["response"].as_str().unwrap().contains(WORD),
+        "{answer}"
+    );
+    let gone =
+        json!({ "schema_version": 1, "document_id": document, "tenant": "", "user_id": "alice" });
+    deliver(&host, &event(2), "document.processed", &processed).await;
+    deliver(&host, &event(3), "document.deleted", &gone).await;
+    quiet(&host).await;
+    let statuses = "select status from chat.shelf union all select status from quiz.shelf";
+    assert_eq!(host.sql(statuses).await, ["deleted", "deleted"]);
+    let left = "select body from chat.passages union all select body from quiz.passages union all \
+                select topic from lectern.dead_letters";
+    assert_eq!(host.sql(left).await, Vec::<String>::new());
     host.stop().await;
 }
 

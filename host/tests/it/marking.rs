@@ -1,6 +1,7 @@
 //! Answers in words: marked by a model that may be fooled, by one that is not, and by none.
 
 use corpus::samples::{BIOLOGY, HISTORY};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::TestHost;
@@ -301,4 +302,35 @@ async fn a_mark_takes_its_place_before_the_reviews_that_came_later() {
         "{both} {alone}"
     );
     host.stop().await;
+}
+
+#[tokio::test]
+async fn marks_that_come_again_with_their_key_change_nothing() {
+    let host = TestHost::start().await;
+    let quiz = short_quiz(&host, 3).await;
+    let mut answers = key(&host, &quiz).await;
+    let unsure = json!("something quite different, in other words");
+    answers.insert("q1".into(), unsure);
+    let graded = submit(&host, &quiz, answers).await;
+    let path = format!("/quiz/submissions/{}", text(&graded["submission_id"]));
+    let marks = format!("{path}/marks");
+    let give = |points: f64| {
+        let request = host
+            .request(Method::POST, &marks)
+            .header("idempotency-key", "k");
+        host.send(request.json(&json!({ "marks": { "q1": points } })))
+    };
+    let first = give(1.0).await.ok();
+    let other = json!({ "marks": { "q1": 0.0 } });
+    let since = host.post(&marks, other).await.ok();
+    let again = give(1.0).await;
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert_eq!(again.ok(), first);
+    assert_eq!(host.get(&path).await.ok(), since);
+    assert_eq!(give(0.5).await.code(), (422, "IDEMPOTENCY_KEY_REUSED"));
+    host.stop().await;
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
 }

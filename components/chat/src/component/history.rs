@@ -1,9 +1,12 @@
-//! What was said in a session. PostgreSQL writes the JSON, and the cache keeps it as it is: a thousand
-//! messages go through here as one string.
+//! What was said in a session. PostgreSQL writes the JSON, and the cache keeps it as it is sent: a thousand
+//! messages go through here as one string, packed for who takes it so.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures::future::join;
 use guest::idempotency::fingerprint;
 use guest::identity::Owner;
@@ -73,8 +76,8 @@ impl Session {
         })
     }
 
-    fn key(&self) -> String {
-        key(&self.tenant, &self.user, &self.id)
+    fn key(&self, coding: Coding) -> String {
+        key(&self.tenant, &self.user, &self.id, coding)
     }
 
     /// Between two changes a session is always the same.
@@ -83,34 +86,71 @@ impl Session {
     }
 }
 
-fn key(tenant: &str, user: &str, session: &str) -> String {
+fn key(tenant: &str, user: &str, session: &str, coding: Coding) -> String {
     let parts = [tenant.as_bytes(), user.as_bytes(), session.as_bytes()];
-    format!("history:{}", fingerprint(&parts))
+    format!("{}:{}", coding.prefix(), fingerprint(&parts))
 }
 
 /// Forgets what is cached of a session.
 pub(super) async fn forget(tenant: &str, user: &str, session: &str) {
-    cache::forget(&key(tenant, user, session)).await;
+    for coding in [Coding::Plain, Coding::Gzip] {
+        cache::forget(&key(tenant, user, session, coding)).await;
+    }
+}
+
+/// How a body is sent: RFC 9110, section 8.4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    Plain,
+    Gzip,
+}
+
+impl Coding {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Plain => "history",
+            Self::Gzip => "history.gz",
+        }
+    }
+
+    /// Once for all who read it until it changes, so well rather than fast.
+    fn apply(self, body: String) -> Vec<u8> {
+        match self {
+            Self::Plain => body.into_bytes(),
+            Self::Gzip => {
+                let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+                // Writing to memory cannot fail.
+                let _ = packed.write_all(body.as_bytes());
+                packed.finish().unwrap_or_default()
+            }
+        }
+    }
 }
 
 /// The contract's answer, as JSON: the latest messages in their order, and a cursor where there are
 /// earlier ones.
-pub(super) async fn read(id: &str, owner: &Owner, part: &Part) -> Result<Bytes, Problem> {
+pub(super) async fn read(
+    id: &str,
+    owner: &Owner,
+    part: &Part,
+    coding: Coding,
+) -> Result<Bytes, Problem> {
     let (limit, before) = part.checked()?;
-    if part.limit.is_some() || before.is_some() {
+    if part.is_some() {
         let session = Session::find(id, owner).await?;
-        return Ok(answer(&session, limit, before).await?.into());
+        let body = answer(&session, limit, before).await?;
+        return Ok(coding.apply(body).into());
     }
     let (session, cached) = match &owner.user {
         Some(user) => {
-            let key = key(&owner.tenant, user, id);
+            let key = key(&owner.tenant, user, id, coding);
             let (session, cached) = join(Session::find(id, owner), cache::get_bytes(&key)).await;
             (session?, cached)
         }
         // Of whom it is, the row says.
         None => {
             let session = Session::find(id, owner).await?;
-            let cached = cache::get_bytes(&session.key()).await;
+            let cached = cache::get_bytes(&session.key(coding)).await;
             (session, cached)
         }
     };
@@ -123,15 +163,20 @@ pub(super) async fn read(id: &str, owner: &Owner, part: &Part) -> Result<Bytes, 
         }
         found => found.is_ok(),
     };
-    let body = answer(&session, limit, None).await?;
+    let body = coding.apply(answer(&session, limit, None).await?);
     if reachable {
-        let kept = [body.as_bytes(), stamp.as_bytes()].concat();
-        cache::set_bytes(&session.key(), kept, CACHED).await;
+        let kept = [&body[..], stamp.as_bytes()].concat();
+        cache::set_bytes(&session.key(coding), kept, CACHED).await;
     }
     Ok(body.into())
 }
 
 impl Part {
+    /// Whether it is not all that there may be.
+    fn is_some(&self) -> bool {
+        self.limit.is_some() || self.cursor.is_some()
+    }
+
     fn checked(&self) -> Result<(u32, Option<Place>), Problem> {
         let limit = self.limit.unwrap_or(MOST);
         if !(1..=MOST).contains(&limit) {

@@ -1,7 +1,7 @@
 //! The contract's routes, and those beyond it.
 
 use axum::Json;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use guest::idempotency::Key;
@@ -13,11 +13,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
-use super::history::{self, Part, Session};
+use super::history::{self, Coding, Part, Session};
 use super::openapi::{Answered, Deleted, Exported, History, Renamed, Sessions};
 use super::sessions;
 use super::store;
-use super::turn::Turn;
+use super::turn::{self, Turn};
 use crate::export;
 use crate::request::Request;
 
@@ -65,13 +65,15 @@ async fn chat(
 ) -> Result<Response, Problem> {
     request.check()?;
     let user = caller.acts_as(request.user_id.as_deref())?;
-    let message_id = store::question_id(&key, &user).await?;
+    let asked = turn::fingerprint(&request);
+    let message_id = store::question_id(&key, &user, &asked).await?;
     let turn = Turn {
         session: session_of(&request, &message_id),
         message_id: message_id.to_string(),
         streamed: accepts_events(&headers),
         request,
         user,
+        asked,
     };
     turn.take(key).await
 }
@@ -107,10 +109,40 @@ async fn history(
     Path(id): Path<String>,
     Query(by): Query<ByUser>,
     Query(part): Query<Part>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let owner = caller.sees(by.user_id.as_deref())?;
-    let body = history::read(&id, &owner, &part).await?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+    let coding = coding(&headers);
+    let body = history::read(&id, &owner, &part, coding).await?;
+    let told = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::VARY, "accept-encoding"),
+    ];
+    let mut response = (told, body).into_response();
+    if coding == Coding::Gzip {
+        let gzip = HeaderValue::from_static("gzip");
+        response
+            .headers_mut()
+            .insert(header::CONTENT_ENCODING, gzip);
+    }
+    Ok(response)
+}
+
+/// What the client takes: RFC 9110, section 12.5.3.
+fn coding(headers: &HeaderMap) -> Coding {
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter();
+    let accepted = accepted.filter_map(|accepted| accepted.to_str().ok());
+    let mut codings = accepted.flat_map(|accepted| accepted.split(','));
+    let takes_gzip = codings.any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=").unwrap_or("1");
+        name.trim().eq_ignore_ascii_case("gzip") && weight.parse::<f32>().is_ok_and(|q| q > 0.0)
+    });
+    if takes_gzip {
+        Coding::Gzip
+    } else {
+        Coding::Plain
+    }
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -53,9 +53,10 @@ pub(super) struct Earlier {
     session: String,
 }
 
-/// The id of the question that comes with this key. Whoever repeats a request that was killed finds the
-/// question that it had stored; a key that is used again after its question was answered asks another one.
-pub(super) async fn question_id(key: &Key, user: &User) -> Result<Uuid, Problem> {
+/// The id of the question that comes with this key, where `asked` is the request's fingerprint. Whoever repeats
+/// a request that was killed finds the question that it had stored; a key that is used again for another
+/// question, or after its question was answered, asks another one.
+pub(super) async fn question_id(key: &Key, user: &User, asked: &str) -> Result<Uuid, Problem> {
     let Some(key) = &key.0 else {
         return Ok(Uuid::new_v4());
     };
@@ -64,6 +65,7 @@ pub(super) async fn question_id(key: &Key, user: &User) -> Result<Uuid, Problem>
         user.id.as_bytes(),
         ROUTE.as_bytes(),
         key.as_bytes(),
+        asked.as_bytes(),
     ];
     let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, fingerprint(&parts).as_bytes());
     let answered = postgres::fetch_optional(
@@ -80,7 +82,10 @@ pub(super) async fn ask(question: &Question<'_>, message: &str) -> Result<Earlie
     let tx = postgres::begin().await?;
     let documents = ids(question.sources);
     hold(&tx, &documents).await?;
-    let row = session_of(&tx, session, user, message).await?;
+    let row = match touch(&tx, session, user).await? {
+        Some(row) => row,
+        None => make_session(&tx, session, user, message).await?,
+    };
     let stored = Message {
         id: question.id,
         role: "user",
@@ -99,16 +104,34 @@ pub(super) async fn ask(question: &Question<'_>, message: &str) -> Result<Earlie
     Ok(earlier(said, ordinal, row))
 }
 
-/// The user's session of that name, made where there is none; locked, so that two questions in it come one
-/// after the other. Whether somebody else has a session of that name makes no difference that can be seen.
-async fn session_of(
+/// The row of the user's session of that name, where there is one; locked, so that two questions in it come one
+/// after the other.
+async fn touch(tx: &Transaction, name: &str, user: &User) -> Result<Option<String>, Problem> {
+    let statement = format!(
+        "update chat_sessions set updated_at = now() where session_id = {OWN_SESSION} returning session_id"
+    );
+    let values = params![name, &user.tenant, &user.id];
+    let found = postgres::fetch_in(tx, &statement, values).await?;
+    Ok(found.into_iter().next().map(|mut row| row.text(0)))
+}
+
+/// Makes the user's session of that name, unless another question has meanwhile. Whether somebody else has a
+/// session of that name makes no difference that can be seen.
+async fn make_session(
     tx: &Transaction,
     name: &str,
     user: &User,
     message: &str,
 ) -> Result<String, Problem> {
     let parts = [user.tenant.as_bytes(), user.id.as_bytes(), name.as_bytes()];
-    let own = Uuid::new_v5(&Uuid::NAMESPACE_OID, fingerprint(&parts).as_bytes()).to_string();
+    // Two first questions in one session make one. No index can see to that, as a migration adds none that
+    // refuses rows.
+    postgres::execute_in(
+        tx,
+        "select pg_advisory_xact_lock(hashtextextended($1, 0))",
+        params![fingerprint(&parts)],
+    )
+    .await?;
     let make = format!(
         "insert into chat_sessions (session_id, name, tenant, user_id, title) \
          select case when other then $5::text else $1::text end, case when other then $1::text end, \
@@ -116,18 +139,14 @@ async fn session_of(
          from (select exists (select from chat_sessions where session_id = $1) as other) o \
          where {OWN_SESSION} is null on conflict do nothing"
     );
-    let touch = format!(
-        "update chat_sessions set updated_at = now() where session_id = {OWN_SESSION} returning session_id"
-    );
     // Twice, as somebody else may make one of that name in this very moment.
     for _ in 0..2 {
-        let title = title::of(message);
-        let values = params![name, &user.tenant, &user.id, title, &own];
+        // What others could foretell, they could take first, and keep the user out of it.
+        let own = Uuid::new_v4().to_string();
+        let values = params![name, &user.tenant, &user.id, title::of(message), own];
         postgres::execute_in(tx, &make, values).await?;
-        let values = params![name, &user.tenant, &user.id];
-        let found = postgres::fetch_in(tx, &touch, values).await?;
-        if let Some(mut row) = found.into_iter().next() {
-            return Ok(row.text(0));
+        if let Some(row) = touch(tx, name, user).await? {
+            return Ok(row);
         }
     }
     Err(Problem::internal())

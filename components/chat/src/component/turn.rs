@@ -7,7 +7,7 @@ use std::rc::Rc;
 use axum::http::StatusCode;
 use axum::response::Response;
 use futures::channel::oneshot;
-use guest::idempotency::{self, Claim, Key, fingerprint};
+use guest::idempotency::{self, Claim, Key};
 use guest::identity::User;
 use guest::{Problem, log, quota, timestamp};
 use serde_json::json;
@@ -29,6 +29,33 @@ pub(super) struct Turn {
     pub(super) message_id: String,
     /// Whether the client reads the answer while it is written.
     pub(super) streamed: bool,
+    /// The request's fingerprint.
+    pub(super) asked: String,
+}
+
+/// What a request asks.
+pub(super) fn fingerprint(request: &Request) -> String {
+    let (documents, told) = (request.documents().join("\n"), told(request));
+    let alone = [u8::from(request.only_documents())];
+    let mut parts = vec![
+        request.message.as_bytes(),
+        request.session_id.as_deref().unwrap_or_default().as_bytes(),
+        documents.as_bytes(),
+        request.text().unwrap_or_default().as_bytes(),
+        &alone,
+    ];
+    // Without one it is what it was before there were any.
+    parts.extend(told.as_deref().map(str::as_bytes));
+    idempotency::fingerprint(&parts)
+}
+
+/// The conversation that came along.
+fn told(request: &Request) -> Option<String> {
+    let said = request.said();
+    let told = said
+        .iter()
+        .map(|said| (said.by == Speaker::User, &said.content));
+    (!said.is_empty()).then(|| json!(told.collect::<Vec<_>>()).to_string())
 }
 
 /// The response's first sender has it.
@@ -55,36 +82,14 @@ impl Turn {
         if !self.request.stores() {
             return self.pass(first).await;
         }
-        let asked = self.fingerprint();
-        idempotency::once(key, &self.user, ROUTE, &asked, async |claim: &Claim| {
-            self.answer(claim, first).await
-        })
+        idempotency::once(
+            key,
+            &self.user,
+            ROUTE,
+            &self.asked,
+            async |claim: &Claim| self.answer(claim, first).await,
+        )
         .await
-    }
-
-    fn fingerprint(&self) -> String {
-        let request = &self.request;
-        let (documents, told) = (request.documents().join("\n"), self.told());
-        let alone = [u8::from(request.only_documents())];
-        let mut parts = vec![
-            request.message.as_bytes(),
-            request.session_id.as_deref().unwrap_or_default().as_bytes(),
-            documents.as_bytes(),
-            request.text().unwrap_or_default().as_bytes(),
-            &alone,
-        ];
-        // Without one it is what it was before there were any.
-        parts.extend(told.as_deref().map(str::as_bytes));
-        fingerprint(&parts)
-    }
-
-    /// The conversation that came along.
-    fn told(&self) -> Option<String> {
-        let said = self.request.said();
-        let told = said
-            .iter()
-            .map(|said| (said.by == Speaker::User, &said.content));
-        (!said.is_empty()).then(|| json!(told.collect::<Vec<_>>()).to_string())
     }
 
     /// Whoever reads along, where somebody does.

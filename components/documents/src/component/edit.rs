@@ -1,6 +1,6 @@
 //! `/document/{id}/notes`: a learner's notes are theirs to change, until they ask for new ones.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use guest::identity::Owner;
 use guest::openapi::Error;
@@ -8,8 +8,6 @@ use guest::{Caller, Json, Path, Problem, Query, params, postgres};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
-
-use axum::http::StatusCode;
 
 use super::etag::{Changed, Known};
 use super::http::ByUser;
@@ -115,11 +113,7 @@ pub(super) async fn edit(
 async fn why_not(id: &str, owner: &Owner) -> Result<Problem, Problem> {
     let standing = store::standing(id, owner).await?;
     Ok(match standing.status.as_str() {
-        "completed" => Problem::new(
-            StatusCode::PRECONDITION_FAILED,
-            "PRECONDITION_FAILED",
-            "the document has changed since that version",
-        ),
+        "completed" => Problem::precondition_failed("the document has changed since that version"),
         "processing" => {
             let why = "the document is being processed, and its notes are made anew";
             Problem::conflict("DOCUMENT_PROCESSING", why).retry_after(2)

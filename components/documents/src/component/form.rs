@@ -201,11 +201,9 @@ fn refused(name: String, why: Unsupported) -> Refused {
             "ENCRYPTED_DOCUMENT",
             "the document is protected by a password: give it as `password`",
         ),
-        Unsupported::Other(what) => Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "UNSUPPORTED_MEDIA_TYPE",
-            format!("the file is {what}; PDF, DOCX and text can be read"),
-        ),
+        Unsupported::Other(what) => Problem::unsupported_media_type(format!(
+            "the file is {what}; PDF, DOCX and text can be read"
+        )),
     };
     Refused { name, problem }
 }

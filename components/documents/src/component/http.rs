@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 use super::etag::Known;
 use super::openapi::{Document, Documents, Started};
 use super::secret::Asked;
-use super::{edit, pages, remove, run, search, store, text, upload, watch};
+use super::{edit, pages, remove, run, search, secret, store, text, upload, watch};
 
 pub(super) fn router() -> Router {
     Router::new()
@@ -99,12 +99,16 @@ async fn process(
 ) -> Result<Response, Problem> {
     let owner = caller.sees(by.user_id.as_deref())?;
     let user = caller.acts_as(by.user_id.as_deref())?;
-    // Not the password itself: a fingerprint is kept for a day, and could be guessed from.
-    let flags = [
+    let password = secret::told_apart(&key, asked.password.as_deref()).await?;
+    let mut flags = vec![
         u8::from(asked.password.is_some()),
         u8::from(asked.replace_notes),
     ];
-    let fingerprint = idempotency::fingerprint(&[id.as_bytes(), &flags]);
+    // Without these it is what it was before there were any.
+    flags.extend(asked.generate_notes.map(u8::from));
+    let mut parts: Vec<&[u8]> = vec![id.as_bytes(), &flags];
+    parts.extend(password.as_deref());
+    let fingerprint = idempotency::fingerprint(&parts);
     idempotency::once(key, &user, "/process/{id}", &fingerprint, async |claim| {
         let body = json!({ "message": "Processing started", "document_id": id });
         run::again(&id, &owner, &asked, async |tx| {

@@ -32,15 +32,16 @@ pub(super) async fn pages(
 ) -> Result<Response, Problem> {
     let owner = caller.sees(by.user_id.as_deref())?;
     let row = postgres::fetch_optional(
-        "select coalesce(page_count, 1), ocr, status from documents \
+        "select coalesce(page_count, 1), ocr, extracted_text is not null from documents \
          where document_id = $1 and tenant = $2 and ($3::text is null or user_id = $3)",
         params![&id, &owner.tenant, owner.user],
     );
     let mut row = row.await?.ok_or_else(store::missing)?;
-    let (count, ocr, status) = (
+    let (count, ocr, is_read) = (
         row.count(0).min(MAX_PAGES),
         store::list(row.text(1)),
-        row.text(2),
+        // While a document is read again, what is there is of the run before.
+        row.boolean(2),
     );
     let after = page.after.as_ref().map_or(0, |after| after.at);
     let rows = postgres::fetch(
@@ -49,11 +50,7 @@ pub(super) async fn pages(
          from generate_series($2::bigint + 1, $3::bigint) as number order by number limit $4",
         params![&id, after.clamp(0, MAX_PAGES.into()), count, page.rows()],
     );
-    let rows = if status == "completed" {
-        rows.await?
-    } else {
-        vec![]
-    };
+    let rows = if is_read { rows.await? } else { vec![] };
     let items = rows.into_iter().map(|row| item(row, &ocr)).collect();
     Ok(page.answer_with(json!({ "document_id": id }), "pages", items))
 }

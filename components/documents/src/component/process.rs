@@ -227,10 +227,12 @@ async fn store_text(
     let updated = postgres::execute_in(
         tx,
         "update documents set status = 'completed', extracted_text = $3, \
-         notes = case when notes_edited_at is null or replace_notes then $4 else notes end, \
-         engine = case when notes_edited_at is null or replace_notes then $5 else engine end, \
-         page_count = $6, truncated = $7, warnings = $8, ocr = $9, notes_outline = $10, language = $11, \
-         notes_edited_at = case when not replace_notes then notes_edited_at end, replace_notes = false, \
+         notes = case when generate_notes and (notes_edited_at is null or replace_notes) then $4 else notes end, \
+         engine = case when generate_notes and (notes_edited_at is null or replace_notes) then $5 else engine end, \
+         page_count = $6, truncated = $7, warnings = $8, ocr = $9, \
+         notes_outline = case when generate_notes then $10 else notes_outline end, language = $11, \
+         notes_edited_at = case when not (generate_notes and replace_notes) then notes_edited_at end, \
+         replace_notes = false, \
          text_key = $12, text_run = $2, sealed_password = null, error_code = null, error_message = null, \
          processed_at = now(), version = version + 1 \
          where document_id = $1 and run = $2 and status = 'processing'",

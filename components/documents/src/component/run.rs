@@ -212,9 +212,10 @@ pub(super) async fn again(
             &tx,
             "update documents set status = 'processing', requested_at = now(), active_at = now(), ocr_since = null, \
              error_code = null, error_message = null, run = $3, stage = 'queued', stage_done = 0, \
-             stage_total = 0, sealed_password = $2, replace_notes = $4, version = version + 1 \
+             stage_total = 0, sealed_password = $2, replace_notes = $4, \
+             generate_notes = coalesce($5, generate_notes or extracted_text is not null), version = version + 1 \
              where document_id = $1",
-            params![id, sealed, run, asked.replace_notes],
+            params![id, sealed, run, asked.replace_notes, asked.generate_notes],
         )
         .await?;
         publish_uploaded(&tx, &event).await?;

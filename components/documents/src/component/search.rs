@@ -80,7 +80,7 @@ async fn found(user: &User, q: &str, page: &Page) -> Result<Vec<(Cursor, Value)>
          && phraseto_tsquery('simple', $4) as asked from (select distinct language from documents \
          where tenant = $1 and user_id = $2) as languages) as l \
          join pieces p on p.words @@ l.asked join documents o on o.document_id = p.document_id \
-         and o.tenant = $1 and o.user_id = $2 and o.language = l.language and o.status = 'completed' \
+         and o.tenant = $1 and o.user_id = $2 and o.language = l.language and o.extracted_text is not null \
          order by rank desc, p.document_id, p.ordinal limit $6 offset $7) as hit \
          join documents d on d.document_id = hit.document_id \
          order by hit.rank desc, hit.document_id, hit.ordinal",

@@ -1,14 +1,19 @@
-//! A file's password: never stored as it is, and gone when its run ends.
+//! A file's password: never stored as it is, and gone when its run ends. What tells it from another password of
+//! a repeated request stays a day longer.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
+use guest::idempotency::Key;
 use guest::uuid::Uuid;
-use guest::{Json, Problem, blobs};
+use guest::{Json, Problem, blobs, params, postgres};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use crate::seal::{KEY, MAX_PASSWORD, open, seal};
+use crate::seal::{KEY, MAX_PASSWORD, open, print, seal};
+
+/// The key by which passwords are told apart.
+const PRINT_KEY: &str = "keys/prints";
 
 /// A run has its own: what ends one takes nothing from the next.
 pub(super) fn key_blob(id: &str, run: u32) -> String {
@@ -24,15 +29,61 @@ pub(super) async fn keep(
     let Some(password) = checked(password)? else {
         return Ok(None);
     };
+    let key = random_key();
+    let sealed = seal(&key, password).ok_or_else(Problem::internal)?;
+    blobs::put_bytes(&key_blob(id, run), key.to_vec()).await?;
+    Ok(Some(sealed))
+}
+
+fn random_key() -> [u8; KEY] {
     let mut digest = Sha256::new();
     // 122 random bits each.
     for _ in 0..4 {
         digest.update(Uuid::new_v4().as_bytes());
     }
-    let key: [u8; KEY] = digest.finalize().into();
-    let sealed = seal(&key, password).ok_or_else(Problem::internal)?;
-    blobs::put_bytes(&key_blob(id, run), key.to_vec()).await?;
-    Ok(Some(sealed))
+    digest.finalize().into()
+}
+
+/// Of the password of a request that may be repeated, what tells it from another. Not the password itself: the
+/// request's fingerprint is kept for a day, and could be guessed from.
+pub(super) async fn told_apart(
+    key: &Key,
+    password: Option<&str>,
+) -> Result<Option<Vec<u8>>, Problem> {
+    match (checked(password)?, &key.0) {
+        (Some(password), Some(_)) => {
+            let key = print_key().await?;
+            print(&key, password)
+                .map(Some)
+                .ok_or_else(Problem::internal)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Made when it is wanted first. Of two that make it at once, the second finds the first one's.
+async fn print_key() -> Result<Vec<u8>, Problem> {
+    if let Some(key) = read_key(PRINT_KEY).await? {
+        return Ok(key);
+    }
+    let tx = postgres::begin().await?;
+    let lock = "select pg_advisory_xact_lock(hashtextextended($1, 0))";
+    postgres::execute_in(&tx, lock, params![PRINT_KEY]).await?;
+    if let Some(key) = read_key(PRINT_KEY).await? {
+        return Ok(key);
+    }
+    let key = random_key().to_vec();
+    blobs::put_bytes(PRINT_KEY, key.clone()).await?;
+    postgres::commit(tx).await?;
+    Ok(key)
+}
+
+async fn read_key(blob: &str) -> Result<Option<Vec<u8>>, Problem> {
+    match blobs::read(blob, KEY as u64).await {
+        Ok(key) => Ok(Some(key)),
+        Err(blobs::Error::NotFound | blobs::Error::TooLarge(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// An empty one is none.
@@ -55,12 +106,9 @@ pub(super) async fn recall(
     let Some(sealed) = sealed else {
         return Ok(None);
     };
-    match blobs::read(&key_blob(id, run), KEY as u64).await {
-        Ok(key) => Ok(open(&key, sealed)),
-        // Without its key it opens nothing; the file will say that it wants one.
-        Err(blobs::Error::NotFound | blobs::Error::TooLarge(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    let key = read_key(&key_blob(id, run)).await?;
+    // Without its key it opens nothing; the file will say that it wants one.
+    Ok(key.and_then(|key| open(&key, sealed)))
 }
 
 /// Also fine when there is none.
@@ -78,6 +126,9 @@ pub(super) struct Asked {
     /// Notes that somebody has edited stay, unless this is true.
     #[serde(default)]
     pub(super) replace_notes: bool,
+    /// `false` leaves the notes as they are. When absent, a document that has been read gets notes; one that has
+    /// not, as its upload said.
+    pub(super) generate_notes: Option<bool>,
 }
 
 impl<S: Send + Sync> FromRequest<S> for Asked {

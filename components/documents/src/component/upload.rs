@@ -98,7 +98,8 @@ async fn take(
 ) -> Result<Response, Problem> {
     let taken = async {
         let user = caller.acts_as(form.user_id.as_deref())?;
-        let fingerprint = fingerprint(&form);
+        let password = secret::told_apart(&key, form.password.as_deref()).await?;
+        let fingerprint = fingerprint(&form, password.as_deref());
         idempotency::once(key, &user, route, &fingerprint, async |claim| {
             become_documents(&user, &form, route, claim).await
         })
@@ -110,8 +111,8 @@ async fn take(
     taken
 }
 
-fn fingerprint(form: &Form) -> String {
-    // Not the password itself: a fingerprint is kept for a day, and could be guessed from.
+/// `password` is what tells it from another.
+fn fingerprint(form: &Form, password: Option<&[u8]>) -> String {
     let notes = form.generate_notes.unwrap_or(true);
     let flags = [u8::from(notes), u8::from(form.password.is_some())];
     let mut parts: Vec<&[u8]> = vec![&flags];
@@ -123,6 +124,7 @@ fn fingerprint(form: &Form) -> String {
             }
         }
     }
+    parts.extend(password);
     idempotency::fingerprint(&parts)
 }
 

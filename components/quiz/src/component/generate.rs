@@ -8,21 +8,15 @@ use guest::uuid::Uuid;
 use guest::{Problem, llm, log, timestamp};
 use serde_json::json;
 
+use crate::asking::{Call, Writer, ask_for_all};
 use crate::compose::{Wanted, compose};
-use crate::lint::{is_duplicate, lint};
-use crate::question::{Kind, Question};
+use crate::question::{Difficulty, Question};
 use crate::reply;
 use crate::request::Order;
 use crate::text::{Text, topic};
 
-/// What a model is shown of all documents, in bytes.
-const EXCERPT: usize = 20_000;
 /// What is held of all documents, in bytes: as much as the largest one has.
 const HELD: usize = 12 << 20;
-/// Calls for one kind at most: what the first lacks, the next are asked for.
-const CALLS: u32 = 3;
-/// No further call once so much time is spent, in microseconds: the request has to end.
-const TIME_TO_ASK: i64 = 45_000_000;
 
 /// A quiz that is not stored yet.
 pub(super) struct Quiz {
@@ -44,7 +38,7 @@ pub(super) async fn quiz(id: String, order: Order, owner: &Owner) -> Result<Quiz
             .as_u64_pair()
             .1,
     };
-    let (candidates, model) = by_model(&wanted, &texts).await;
+    let (candidates, model) = ask_for_all(&wanted, &texts, Model(wanted.difficulty)).await;
     let offered = candidates.clone();
     let questions = compose(&wanted, &texts, candidates);
     if questions.is_empty() {
@@ -101,78 +95,45 @@ fn engine(model: Option<String>, by_model: usize, all: usize) -> String {
     }
 }
 
-/// What the model writes that is fit, and its name.
-async fn by_model(wanted: &Wanted, texts: &[Text]) -> (Vec<Question>, Option<String>) {
-    let (mut found, mut model) = (Vec::new(), None);
-    let until = timestamp::microseconds() + TIME_TO_ASK;
-    for (kind, share) in wanted.quiz_type.shares(wanted.count) {
-        for call in 0..CALLS {
-            let missing = share.saturating_sub(of_kind(&found, kind));
-            if missing == 0 || call > 0 && timestamp::microseconds() > until {
-                break;
-            }
-            let shown = excerpt(texts, call as usize);
-            let Some((questions, name)) = ask(wanted, kind, missing, &shown, &found).await else {
-                return (found, model);
-            };
-            model = Some(name);
-            let before = found.len();
-            for question in questions {
-                let is_new = |other: &Question| {
-                    other.source != question.source && !is_duplicate(&other.stem, &question.stem)
-                };
-                if lint(&question, texts).is_ok() && found.iter().all(is_new) {
-                    found.push(question);
-                }
-            }
-            // A model that has no more to say is not asked again.
-            if found.len() == before {
-                break;
-            }
-        }
+/// The language model, asked for questions of that difficulty.
+struct Model(Difficulty);
+
+impl Writer for Model {
+    fn now(&self) -> i64 {
+        timestamp::microseconds()
     }
-    (found, model)
-}
 
-fn of_kind(questions: &[Question], kind: Kind) -> usize {
-    let of_kind = questions.iter().filter(|question| question.kind == kind);
-    of_kind.count()
-}
-
-/// One call: what could be understood, and the model's name; nothing where there is no model, or none
-/// that answers.
-async fn ask(
-    wanted: &Wanted,
-    kind: Kind,
-    count: usize,
-    shown: &[Text],
-    found: &[Question],
-) -> Option<(Vec<Question>, String)> {
-    let asked: Vec<String> = found.iter().map(|question| question.stem.clone()).collect();
-    let order = reply::Order {
-        kind,
-        difficulty: wanted.difficulty,
-        count,
-        asked: &asked,
-    };
-    let nonce = Uuid::new_v4().simple().to_string();
-    let (system, user) = reply::prompt(&order, shown, &nonce);
-    let schema = llm::AnswerSchema {
-        name: "quiz".into(),
-        schema: reply::schema(kind, count).to_string(),
-    };
-    match llm::ask(request(system, user, 0.4, schema)).await {
-        Ok(answer) => {
-            let questions = reply::questions(&answer.text, kind, shown);
-            log::info(&json!({ "asked": count, "understood": questions.len() }).to_string());
-            Some((questions, answer.model))
-        }
-        Err(llm::Error::NotConfigured) => None,
-        Err(error) => {
-            log::warn(&format!(
-                "the language model wrote no quiz ({error}); it is made from the document"
-            ));
-            None
+    async fn ask(&mut self, call: Call<'_>) -> Option<(Vec<Question>, String)> {
+        let Call {
+            kind, count, shown, ..
+        } = call;
+        let asked = call.found.iter().map(|question| question.stem.clone());
+        let asked: Vec<String> = asked.collect();
+        let order = reply::Order {
+            kind,
+            difficulty: self.0,
+            count,
+            asked: &asked,
+        };
+        let nonce = Uuid::new_v4().simple().to_string();
+        let (system, user) = reply::prompt(&order, shown, &nonce);
+        let schema = llm::AnswerSchema {
+            name: "quiz".into(),
+            schema: reply::schema(kind, count).to_string(),
+        };
+        match llm::ask(request(system, user, 0.4, schema)).await {
+            Ok(answer) => {
+                let questions = reply::questions(&answer.text, kind, shown);
+                log::info(&json!({ "asked": count, "understood": questions.len() }).to_string());
+                Some((questions, answer.model))
+            }
+            Err(llm::Error::NotConfigured) => None,
+            Err(error) => {
+                log::warn(&format!(
+                    "the language model wrote no quiz ({error}); it is made from the document"
+                ));
+                None
+            }
         }
     }
 }
@@ -194,20 +155,4 @@ pub(super) fn request(
         temperature: Some(temperature),
         schema: Some(schema),
     }
-}
-
-/// Passages from all over the documents, as many as a model is shown; others in each round.
-fn excerpt(texts: &[Text], round: usize) -> Vec<Text> {
-    let budget = EXCERPT / texts.len().max(1);
-    let of = |text: &Text| {
-        let all: usize = text.passages.iter().map(|passage| passage.text.len()).sum();
-        let step = all.div_ceil(budget.max(1)).max(1);
-        let passages = text.passages.iter().skip(round % step).step_by(step);
-        Text {
-            document_id: text.document_id.clone(),
-            passages: passages.cloned().collect(),
-            terms: vec![],
-        }
-    };
-    texts.iter().map(of).collect()
 }

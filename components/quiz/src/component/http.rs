@@ -257,22 +257,27 @@ struct Marks {
 #[utoipa::path(
     post,
     path = "/quiz/submissions/{id}/marks",
+    params(Key),
     responses(
         (status = 200, description = "The submission, as it is marked now", body = Submission),
         (status = 403, description = "`FORBIDDEN`", body = Error),
         (status = 404, description = "`SUBMISSION_NOT_FOUND`", body = Error),
-        (status = 409, description = "`ALREADY_MARKED`", body = Error),
+        (status = 409, description = "`ALREADY_MARKED`, `IDEMPOTENCY_KEY_IN_USE`", body = Error),
+        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = Error),
     ),
 )]
 async fn mark(
     caller: Caller,
     Path(id): Path<String>,
+    key: Key,
     guest::Json(request): guest::Json<Marks>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let owner = caller.sees(request.user_id.as_deref())?;
+    let user = caller.acts_as(request.user_id.as_deref())?;
     if caller.user.is_some() && !caller.admin {
         return Err(Problem::forbidden("an administrator gives marks"));
     }
+    let print = fingerprint(&[json!([id, request.marks]).to_string().as_bytes()]);
     let mut marks = Vec::new();
     for (question, points) in request.marks {
         let points = points
@@ -281,7 +286,11 @@ async fn mark(
         let why = || Problem::validation("each of `marks` is a number from 0 to 1");
         marks.push((question, Mark::of(points.ok_or_else(why)?)));
     }
-    submissions::mark(&id, &owner, &marks).await.map(Json)
+    let route = "/quiz/submissions/{id}/marks";
+    once(key, &user, route, &print, async |claim| {
+        submissions::mark(&id, &owner, &marks, claim).await
+    })
+    .await
 }
 
 #[derive(Deserialize, IntoParams)]

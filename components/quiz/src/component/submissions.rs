@@ -1,5 +1,8 @@
 //! Submissions in PostgreSQL: what was answered, what it is worth, what is known of it over time.
 
+use axum::http::StatusCode;
+use axum::response::Response;
+use guest::idempotency::Claim;
 use guest::identity::{Owner, User};
 use guest::page::{Cursor, Page};
 use guest::postgres::{self, Row, Transaction};
@@ -208,7 +211,8 @@ pub(super) async fn mark(
     id: &str,
     owner: &Owner,
     marks: &[(String, Mark)],
-) -> Result<Value, Problem> {
+    claim: &Claim,
+) -> Result<Response, Problem> {
     let tx = postgres::begin().await?;
     let mut row = held(&tx, id, owner).await?;
     let mut body = shown(id, &mut row);
@@ -248,8 +252,9 @@ pub(super) async fn mark(
         ],
     )
     .await?;
+    let response = claim.answer_in(&tx, StatusCode::OK, None, &body).await?;
     postgres::commit(tx).await?;
-    Ok(body)
+    Ok(response)
 }
 
 /// The submission's row, kept from others, and before it the quiz: who deletes a document holds the quiz
