@@ -8,7 +8,7 @@ pub const MAX_FILE: u64 = 2 << 30;
 /// In milliseconds.
 const SHORTEST: u64 = 500;
 /// Four hours, in milliseconds.
-const LONGEST: u64 = 4 * 3_600_000;
+pub(crate) const LONGEST: u64 = 4 * 3_600_000;
 const MAX_CHANNELS: u32 = 2;
 /// The loudest tenth of a second of it is quieter than any speech: 60 dB below full scale.
 const SILENCE: f32 = 0.001;

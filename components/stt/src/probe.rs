@@ -12,6 +12,8 @@ mod ogg;
 mod wav;
 mod webm;
 
+use crate::limits::LONGEST;
+
 /// The most of a file that is held at once: no header that is read is longer.
 const MAX_HELD: usize = 1 << 20;
 /// What tells a container.
@@ -100,6 +102,8 @@ pub enum Unreadable {
     Corrupt(&'static str),
     /// A film without sound, for one.
     NoAudio,
+    /// More than is taken of any, though there may be more to come.
+    TooLong,
 }
 
 /// What a reader wants next.
@@ -177,8 +181,14 @@ impl Probe {
         }
         let rest = self.pass_over(chunk);
         self.held.extend_from_slice(rest);
-        while !self.done && self.skip == 0 && self.held.len() >= self.wanted {
-            self.advance()?;
+        // Taken from it at the end alone: of frames of a byte each there are as many as bytes.
+        let mut at = 0;
+        while !self.done && self.skip == 0 && self.held.len() - at >= self.wanted {
+            at += self.advance(at)?;
+        }
+        match self.done {
+            true => self.held = Vec::new(),
+            false => drop(self.held.drain(..at)),
         }
         Ok(())
     }
@@ -208,11 +218,13 @@ impl Probe {
         rest
     }
 
-    fn advance(&mut self) -> Result<(), Unreadable> {
+    /// A step at what is held from `at` on; answers how much of that it is done with.
+    fn advance(&mut self, at: usize) -> Result<usize, Unreadable> {
+        let next = self.held.get(at..).unwrap_or_default();
         let step = match &mut self.reader {
-            Some(reader) => reader.step(&self.held)?,
+            Some(reader) => reader.step(next)?,
             None => {
-                let (reader, skip) = sniff(&self.held)?;
+                let (reader, skip) = sniff(next)?;
                 self.reader = reader;
                 self.wanted = if self.reader.is_some() { 1 } else { HEAD };
                 Step::Skip(skip)
@@ -222,21 +234,18 @@ impl Probe {
             Step::Need(wanted) if wanted > MAX_HELD => {
                 return Err(Unreadable::Corrupt("a header is too long"));
             }
-            Step::Need(wanted) => self.wanted = wanted.max(self.held.len() + 1),
+            Step::Need(wanted) => self.wanted = wanted.max(next.len() + 1),
             Step::Skip(bytes) => {
-                self.skip = bytes;
-                let held = std::mem::take(&mut self.held);
-                self.held = self.pass_over(&held).to_vec();
+                let passed = bytes.min(next.len() as u64);
+                self.skip = bytes - passed;
                 if self.reader.is_some() {
                     self.wanted = 1;
                 }
+                return Ok(usize::try_from(passed).unwrap_or(usize::MAX));
             }
-            Step::Done => {
-                self.done = true;
-                self.held = Vec::new();
-            }
+            Step::Done => self.done = true,
         }
-        Ok(())
+        Ok(0)
     }
 }
 
@@ -320,6 +329,14 @@ fn id3(head: &[u8]) -> Option<u64> {
 fn milliseconds(count: u64, rate: u64) -> Option<u64> {
     let ms = u128::from(count) * 1_000 / u128::from((rate > 0).then_some(rate)?);
     Some(u64::try_from(ms).unwrap_or(u64::MAX))
+}
+
+/// Refuses what is longer than is taken as soon as that is known, so that nobody counts to its end.
+fn bounded(duration_ms: Option<u64>) -> Result<(), Unreadable> {
+    match duration_ms {
+        Some(ms) if ms > LONGEST => Err(Unreadable::TooLong),
+        _ => Ok(()),
+    }
 }
 
 /// `N` bytes from `at`, where they are there.

@@ -8,6 +8,8 @@ use std::ops::Range;
 use corpus::sentence::sentences;
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::pace;
+
 /// Characters of what is never cut by a limit of thousands: longer words are cut here.
 const LONGEST: usize = 100;
 
@@ -18,6 +20,8 @@ pub struct Limit {
     pub spoken: usize,
     /// With them.
     pub total: usize,
+    /// As long as it may take to say, as far as [`pace`] can tell. A single unit may take longer.
+    pub milliseconds: u64,
 }
 
 /// How good it is to cut after something.
@@ -55,6 +59,8 @@ pub struct Unit {
     pub source: Range<usize>,
     /// Characters that are spoken.
     pub spoken: usize,
+    /// How long that takes, rather too long than too short.
+    pub milliseconds: u64,
     /// What it is.
     pub kind: Kind,
     /// Whether to cut behind it.
@@ -66,6 +72,10 @@ pub struct Unit {
 pub struct Chunk {
     /// For the engine.
     pub input: String,
+    /// Bytes of the source.
+    pub span: Range<usize>,
+    /// How long it takes to say, rather too long than too short.
+    pub milliseconds: u64,
     /// From that byte of it on, it is the source from that byte on.
     runs: Vec<(usize, usize)>,
 }
@@ -168,6 +178,7 @@ fn unit(text: &str, range: Range<usize>, base: usize, ends: &BTreeSet<usize>) ->
     Unit {
         source: base + range.start..base + range.end,
         spoken: words.chars().count(),
+        milliseconds: pace::text(words),
         kind: Kind::Text,
         after,
     }
@@ -175,31 +186,77 @@ fn unit(text: &str, range: Range<usize>, base: usize, ends: &BTreeSet<usize>) ->
 
 /// The units in chunks that an engine takes, without those that say nothing.
 pub fn cut(source: &str, units: &[Unit], limit: Limit) -> Result<Vec<Chunk>, TooLong> {
-    let (mut chunks, mut open, mut rest) = (Vec::new(), Vec::new(), units);
+    cut_on(source, Vec::new(), units, limit)
+}
+
+/// Shorter chunks that say the same; a single one where there is nowhere to cut.
+pub fn shortened(source: &str, units: &[Unit], chunk: &Chunk) -> Vec<Chunk> {
+    let limit = Limit {
+        spoken: usize::MAX,
+        total: usize::MAX,
+        milliseconds: chunk.milliseconds / 2,
+    };
+    let (open, own) = spanned(units, &chunk.span);
+    cut_on(source, open, own, limit).unwrap_or_default()
+}
+
+/// The chunks that were cut so, by their spans.
+pub fn cut_at(source: &str, units: &[Unit], spans: &[Range<usize>]) -> Vec<Chunk> {
+    let chunk = |span| {
+        let (mut open, own) = spanned(units, span);
+        chunk(source, &mut open, own)
+    };
+    spans.iter().filter_map(chunk).collect()
+}
+
+/// The units of those bytes, and the tags that are open before them.
+fn spanned<'a>(units: &'a [Unit], span: &Range<usize>) -> (Vec<&'a Unit>, &'a [Unit]) {
+    let from = units.partition_point(|unit| unit.source.start < span.start);
+    let (before, own) = units.split_at(from);
+    let mut open = Vec::new();
+    before.iter().for_each(|unit| follow(&mut open, unit));
+    let until = own.partition_point(|unit| unit.source.start < span.end);
+    (open, &own[..until])
+}
+
+fn cut_on<'a>(
+    source: &str,
+    mut open: Vec<&'a Unit>,
+    units: &'a [Unit],
+    limit: Limit,
+) -> Result<Vec<Chunk>, TooLong> {
+    let (mut chunks, mut rest) = (Vec::new(), units);
     while !rest.is_empty() {
         let taken = fitting(source, &open, rest, limit);
         if taken == 0 {
             return Err(TooLong);
         }
         let (now, later) = rest.split_at(taken);
-        let mut chunk = Chunk {
-            input: String::new(),
-            runs: vec![],
-        };
-        open.iter().for_each(|unit| push(&mut chunk, source, unit));
-        for unit in now {
-            push(&mut chunk, source, unit);
-            follow(&mut open, unit);
-        }
-        for unit in open.iter().rev() {
-            chunk.input.push_str(&closing(source, unit));
-        }
-        if now.iter().any(|unit| says_something(source, unit)) {
-            chunks.push(chunk);
-        }
+        chunks.extend(chunk(source, &mut open, now));
         rest = later;
     }
     Ok(chunks)
+}
+
+/// `None` where the units say nothing. What is open behind them is open afterwards.
+fn chunk<'a>(source: &str, open: &mut Vec<&'a Unit>, units: &'a [Unit]) -> Option<Chunk> {
+    let (first, last) = (units.first()?, units.last()?);
+    let mut chunk = Chunk {
+        input: String::new(),
+        span: first.source.start..last.source.end,
+        milliseconds: units.iter().map(|unit| unit.milliseconds).sum(),
+        runs: vec![],
+    };
+    open.iter().for_each(|unit| push(&mut chunk, source, unit));
+    for unit in units {
+        push(&mut chunk, source, unit);
+        follow(open, unit);
+    }
+    for unit in open.iter().rev() {
+        chunk.input.push_str(&closing(source, unit));
+    }
+    let says = units.iter().any(|unit| says_something(source, unit));
+    says.then_some(chunk)
 }
 
 fn says_something(source: &str, unit: &Unit) -> bool {
@@ -239,7 +296,7 @@ fn closing(source: &str, open: &Unit) -> String {
 fn fitting(source: &str, open: &[&Unit], rest: &[Unit], limit: Limit) -> usize {
     let length = |unit: &Unit| text_of(source, unit).chars().count();
     let ends = |unit: &Unit| closing(source, unit).chars().count();
-    let mut spoken = 0;
+    let (mut spoken, mut milliseconds, mut says) = (0, 0_u64, false);
     let mut total: usize = open.iter().map(|unit| length(unit) + ends(unit)).sum();
     let mut best = (Cut::Never, 0);
     for (at, unit) in rest.iter().enumerate() {
@@ -250,9 +307,14 @@ fn fitting(source: &str, open: &[&Unit], rest: &[Unit], limit: Limit) -> usize {
             // Counted where it opened.
             Kind::Close => 0,
         };
-        if spoken > limit.spoken || total > limit.total {
+        milliseconds = milliseconds.saturating_add(unit.milliseconds);
+        let is_said = says_something(source, unit);
+        // What takes too long by itself is tried: that is an estimate.
+        let is_late = milliseconds > limit.milliseconds && says && is_said;
+        if spoken > limit.spoken || total > limit.total || is_late {
             return if best.0 == Cut::Never { at } else { best.1 };
         }
+        says |= is_said;
         if unit.after >= best.0 {
             best = (unit.after, at + 1);
         }
@@ -270,6 +332,7 @@ mod tests {
         let limit = Limit {
             spoken: most,
             total: 2 * most,
+            milliseconds: u64::MAX,
         };
         let chunks = cut(source, &text(source), limit).unwrap();
         chunks.into_iter().map(|chunk| chunk.input).collect()
@@ -326,10 +389,54 @@ mod tests {
         let limit = Limit {
             spoken: 15,
             total: 15,
+            milliseconds: u64::MAX,
         };
         let chunks = cut(source, &text(source), limit).unwrap();
         let at = chunks[1].input.find("there").unwrap();
         assert_eq!(&source[chunks[1].source(at)..], "there.");
+    }
+
+    #[test]
+    fn what_takes_long_to_say_is_cut_in_more() {
+        // Polly leaves off after ten minutes: these take longer than as many letters.
+        let numbers = "111 222 333 444, ".repeat(170);
+        let chinese = "植物制造糖，阳光驱动它。".repeat(240);
+        for text in [&numbers, &chinese] {
+            let limit = crate::voice::Engine::Neural.limit();
+            assert!(text.chars().count() < limit.spoken);
+            let chunks = cut(text, &super::text(text), limit).unwrap();
+            assert!(chunks.len() > 1, "{}", chunks.len());
+            assert!(chunks.iter().all(|c| c.milliseconds <= limit.milliseconds));
+            let all: String = chunks.iter().map(|chunk| chunk.input.as_str()).collect();
+            assert_eq!(all, *text);
+        }
+    }
+
+    #[test]
+    fn a_chunk_is_shortened_until_there_is_nowhere_to_cut() {
+        let text = "One is here, and two is there. Three is nowhere.";
+        let units = super::text(text);
+        let limit = crate::voice::Engine::Neural.limit();
+        let mut rest = cut(text, &units, limit).unwrap();
+        assert_eq!(rest.len(), 1);
+        let (mut words, mut asked) = (vec![], 0);
+        while let Some(chunk) = rest.pop() {
+            asked += 1;
+            let shorter = shortened(text, &units, &chunk);
+            let all: String = shorter.iter().map(|chunk| chunk.input.as_str()).collect();
+            assert_eq!(all, chunk.input);
+            match shorter.len() {
+                1 => words.push(chunk.input),
+                _ => rest.extend(shorter.into_iter().rev()),
+            }
+        }
+        assert_eq!(words.concat(), text);
+        assert_eq!(words.len(), 10);
+        assert!(asked < 30, "{asked}");
+        let spans = [0..17, 17..text.len()];
+        let again = cut_at(text, &units, &spans);
+        assert_eq!(again[1].span, spans[1]);
+        assert_eq!(again[1].input, "two is there. Three is nowhere.");
     }
 
     proptest! {

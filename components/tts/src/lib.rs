@@ -9,6 +9,7 @@ pub mod key;
 pub mod marks;
 pub mod mp3;
 pub mod ogg;
+pub mod pace;
 pub mod range;
 pub mod refusal;
 pub mod request;

@@ -72,6 +72,7 @@ mod tests {
         let limit = Limit {
             spoken: 20,
             total: 1_000,
+            milliseconds: u64::MAX,
         };
         let chunks = cut(text, &ssml::read(text).unwrap().units, limit).unwrap();
         let at = chunks[1].input.find("there").unwrap();

@@ -26,6 +26,15 @@ impl Refusal {
         Self::new("VALIDATION_ERROR", why)
     }
 
+    /// Of an engine that does not take a request. Its form was checked before: what is wrong with its SSML is
+    /// that this engine does not have it, which the engines say first.
+    pub fn by_engine(why: &str) -> Self {
+        match why.strip_prefix("SSML: ") {
+            Some(why) => Self::new("UNSUPPORTED_SSML", why),
+            None => Self::invalid(why),
+        }
+    }
+
     /// Text that no voice makes a sound of.
     pub fn nothing_to_say() -> Self {
         let why =
@@ -47,5 +56,23 @@ impl From<Refusal> for Problem {
             _ => StatusCode::BAD_REQUEST,
         };
         Self::new(status, refusal.code, refusal.why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ssml_that_an_engine_lacks_is_told_from_a_voice_that_is_not_there() {
+        let unsupported = Refusal::by_engine("SSML: `<emphasis>` is none of this voice's");
+        assert_eq!(unsupported.code, "UNSUPPORTED_SSML");
+        assert_eq!(unsupported.why, "`<emphasis>` is none of this voice's");
+        for why in [
+            "there is no such voice",
+            "the manifest does not grant the voice",
+        ] {
+            assert_eq!(Refusal::by_engine(why).code, "VALIDATION_ERROR");
+        }
     }
 }

@@ -3,12 +3,14 @@
 
 mod attribute;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 
 use crate::chunk::{self, Cut, Kind, Unit};
+use crate::pace;
 
 /// Tags within tags.
 const DEEPEST: usize = 16;
@@ -114,10 +116,20 @@ struct Reading<'a> {
     ssml: &'a str,
     units: Vec<Unit>,
     open: Vec<&'static Tag>,
+    /// How much longer than usual what stands in each of them takes to say: nothing is faster.
+    slowness: Vec<f64>,
     spoken: usize,
-    /// Where an element began that is taken whole, and how deep it is.
-    whole: Option<(usize, usize)>,
+    whole: Option<Whole>,
     is_done: bool,
+}
+
+/// An element that is taken whole, and is open.
+struct Whole {
+    start: usize,
+    /// Tags that it stands in.
+    depth: usize,
+    /// Milliseconds that nothing is said.
+    pause: u64,
 }
 
 impl<'a> Reading<'a> {
@@ -126,6 +138,7 @@ impl<'a> Reading<'a> {
             ssml,
             units: vec![],
             open: vec![],
+            slowness: vec![],
             spoken: 0,
             whole: None,
             is_done: false,
@@ -135,13 +148,28 @@ impl<'a> Reading<'a> {
     fn open(&mut self, start: &BytesStart<'_>, source: Range<usize>) -> Result<(), String> {
         let tag = self.checked(start, &source)?;
         if self.whole.is_none() && tag.content != Content::Mixed {
-            self.whole = Some((source.start, self.open.len()));
+            self.whole = Some(Whole {
+                start: source.start,
+                depth: self.open.len(),
+                pause: pause(tag, start),
+            });
         }
         if self.whole.is_none() {
-            self.push(source, Kind::Open, Cut::Never, 0);
+            self.push(source, Kind::Open, Cut::Never, 0, 0);
         }
         self.open.push(tag);
+        let slower = value(start, "rate").map_or(1.0, |rate| attribute::slowness(&rate));
+        self.slowness.push(self.slowed_by() * slower);
         Ok(())
+    }
+
+    fn slowed_by(&self) -> f64 {
+        self.slowness.last().copied().unwrap_or(1.0)
+    }
+
+    fn slowed(&self, milliseconds: u64) -> u64 {
+        // Saturates.
+        (milliseconds as f64 * self.slowed_by()) as u64
     }
 
     fn empty(&mut self, start: &BytesStart<'_>, source: Range<usize>) -> Result<(), String> {
@@ -149,7 +177,8 @@ impl<'a> Reading<'a> {
         if tag.name == "speak" {
             self.is_done = true;
         } else if self.whole.is_none() {
-            self.push(source, Kind::Element, after(tag), 0);
+            let pause = pause(tag, start);
+            self.push(source, Kind::Element, after(tag), 0, pause);
         }
         Ok(())
     }
@@ -157,11 +186,11 @@ impl<'a> Reading<'a> {
     fn close(&mut self, source: Range<usize>) -> Result<(), String> {
         // The reader has compared the names.
         let tag = self.open.pop().ok_or("the SSML closes what is not open")?;
+        self.slowness.pop();
         self.is_done = self.open.is_empty();
-        match self.whole {
-            Some((start, depth)) if depth == self.open.len() => {
-                self.whole = None;
-                let source = start..source.end;
+        match self.whole.take_if(|whole| whole.depth == self.open.len()) {
+            Some(whole) => {
+                let source = whole.start..source.end;
                 let element = self.ssml.get(source.clone()).unwrap_or_default();
                 if element.chars().count() > LONGEST_ELEMENT {
                     return Err(format!(
@@ -170,10 +199,17 @@ impl<'a> Reading<'a> {
                     ));
                 }
                 let spoken = unspoken_left_out(element);
-                self.push(source, Kind::Element, after(tag), spoken);
+                let said = self.slowed(said(tag, element, spoken));
+                self.push(
+                    source,
+                    Kind::Element,
+                    after(tag),
+                    spoken,
+                    said + whole.pause,
+                );
             }
-            Some(_) => {}
-            None => self.push(source, Kind::Close, after(tag), 0),
+            None if self.whole.is_some() => {}
+            None => self.push(source, Kind::Close, after(tag), 0, rest_after(tag)),
         }
         Ok(())
     }
@@ -191,7 +227,13 @@ impl<'a> Reading<'a> {
         }
         self.spoken += text.chars().count();
         if self.whole.is_none() {
-            self.units.extend(chunk::words(text, source.start));
+            let slowed = |unit: Unit| Unit {
+                milliseconds: self.slowed(unit.milliseconds),
+                ..unit
+            };
+            let words = chunk::words(text, source.start);
+            let words: Vec<_> = words.into_iter().map(slowed).collect();
+            self.units.extend(words);
         }
         Ok(())
     }
@@ -210,15 +252,24 @@ impl<'a> Reading<'a> {
             Some(_) => self.spoken += 1,
         }
         if self.whole.is_none() {
-            self.push(source, Kind::Text, Cut::Character, 1);
+            let said = self.slowed(pace::text("&"));
+            self.push(source, Kind::Text, Cut::Character, 1, said);
         }
         Ok(())
     }
 
-    fn push(&mut self, source: Range<usize>, kind: Kind, after: Cut, spoken: usize) {
+    fn push(
+        &mut self,
+        source: Range<usize>,
+        kind: Kind,
+        after: Cut,
+        spoken: usize,
+        milliseconds: u64,
+    ) {
         self.units.push(Unit {
             source,
             spoken,
+            milliseconds,
             kind,
             after,
         });
@@ -283,6 +334,42 @@ fn unspoken_left_out(element: &str) -> usize {
     spoken.count()
 }
 
+/// Of an element that is taken whole: what is said may stand in its attributes.
+fn said(tag: &Tag, element: &str, spoken: usize) -> u64 {
+    match (tag.name, tag.content) {
+        (_, Content::Nothing) => 0,
+        ("say-as", _) => pace::spelled(spoken),
+        _ => pace::text(element),
+    }
+}
+
+/// What a break's attributes say, in milliseconds.
+fn pause(tag: &Tag, start: &BytesStart<'_>) -> u64 {
+    match tag.name {
+        "break" => {
+            let (time, strength) = (value(start, "time"), value(start, "strength"));
+            attribute::pause(time.as_deref(), strength.as_deref())
+        }
+        _ => 0,
+    }
+}
+
+fn value<'a>(start: &'a BytesStart<'_>, name: &str) -> Option<Cow<'a, str>> {
+    let mut attributes = start.attributes().flatten();
+    attributes
+        .find(|attribute| attribute.key.0 == name)
+        .map(|attribute| attribute.value)
+}
+
+/// Milliseconds of quiet at its end.
+fn rest_after(tag: &Tag) -> u64 {
+    match tag.name {
+        "p" => 1_500,
+        "s" => 1_000,
+        _ => 0,
+    }
+}
+
 fn after(tag: &Tag) -> Cut {
     match tag.name {
         "p" | "s" => Cut::Sentence,
@@ -321,6 +408,7 @@ mod tests {
         let limit = Limit {
             spoken,
             total: spoken + 200,
+            milliseconds: u64::MAX,
         };
         let chunks = cut(ssml, &read(ssml).unwrap().units, limit).unwrap();
         chunks.into_iter().map(|chunk| chunk.input).collect()
@@ -421,6 +509,51 @@ mod tests {
             let whole = "<say-as interpret-as=\"date\">1 May 2025</say-as>";
             assert_eq!(chunk.contains("say-as"), chunk.contains(whole), "{chunk}");
         }
+    }
+
+    #[test]
+    fn pauses_and_slow_speech_are_cut_in_more() {
+        let pauses = format!("<speak>a{}b</speak>", "<break time='10s'/>".repeat(61));
+        let open = format!(
+            "<speak>a{}b</speak>",
+            "<break time='10s'></break>".repeat(61)
+        );
+        let strong = format!(
+            "<speak>a{}b</speak>",
+            "<break strength='x-strong'/>".repeat(300)
+        );
+        let words = "Plants make sugar, and light drives it. ".repeat(50);
+        let slow = format!("<speak><prosody rate='20%'>{words}</prosody></speak>");
+        let nested = format!(
+            "<speak><prosody rate='slow'><prosody volume='loud'>{words}<prosody rate='x-slow'>{words}\
+             </prosody></prosody></prosody></speak>"
+        );
+        let digits = "<say-as interpret-as='digits'>123456789</say-as>".repeat(80);
+        let digits = format!("<speak>{digits}</speak>");
+        for ssml in [&pauses, &open, &strong, &slow, &nested, &digits] {
+            let limit = Limit {
+                total: usize::MAX,
+                ..crate::voice::Engine::Neural.limit()
+            };
+            let units = read(ssml).unwrap().units;
+            let spoken: usize = units.iter().map(|unit| unit.spoken).sum();
+            let chunks = cut(ssml, &units, limit).unwrap();
+            assert!(
+                chunks.len() > spoken.div_ceil(limit.spoken),
+                "{}",
+                &ssml[..40]
+            );
+            assert!(chunks.iter().all(|chunk| read(&chunk.input).is_ok()));
+        }
+        // Two minutes at the usual rate.
+        let usual = format!("<speak><prosody rate='medium'>{words}</prosody></speak>");
+        let limit = crate::voice::Engine::Neural.limit();
+        assert_eq!(
+            cut(&usual, &read(&usual).unwrap().units, limit)
+                .unwrap()
+                .len(),
+            1
+        );
     }
 
     fn element() -> impl Strategy<Value = String> {

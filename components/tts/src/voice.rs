@@ -1,6 +1,8 @@
 //! Who speaks: the voice that is asked for, or on a machine without it the nearest there is, under its
 //! own name.
 
+use serde::{Deserialize, Serialize};
+
 use crate::chunk::Limit;
 use crate::refusal::Refusal;
 
@@ -8,7 +10,7 @@ use crate::refusal::Refusal;
 const DEFAULT_LANGUAGE: &str = "en-US";
 
 /// What turns text into sound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Engine {
     /// Polly's.
     Generative,
@@ -53,17 +55,20 @@ impl Engine {
             Self::Local => Limit {
                 spoken: 100_000,
                 total: 200_000,
+                milliseconds: u64::MAX,
             },
             _ => Limit {
                 spoken: 3_000,
                 total: 6_000,
+                // Two thirds of what it says at once, as nobody knows before how long that takes.
+                milliseconds: 400_000,
             },
         }
     }
 }
 
 /// Whether a voice is spoken as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Gender {
     /// The contract's `Female`.
     Female,
@@ -85,7 +90,7 @@ impl Gender {
 }
 
 /// A voice that is configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Voice {
     /// As a request names it.
     pub id: String,

@@ -3,7 +3,9 @@
 mod amazon;
 mod ear;
 mod events;
+mod marked;
 mod owners;
+mod slow;
 mod streamed;
 
 use reqwest::{Method, StatusCode};
@@ -302,7 +304,7 @@ async fn what_cannot_be_spoken_is_refused_by_its_code() {
         // Polly has it, the host's own voice does not.
         (
             ssml("<speak><emphasis>a</emphasis></speak>"),
-            (400, "INVALID_SSML"),
+            (400, "UNSUPPORTED_SSML"),
         ),
     ] {
         let refused = host.post("/synthesize", body.clone()).await;

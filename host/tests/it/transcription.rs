@@ -1,6 +1,7 @@
 //! Recordings to text: the contract's examples through the real host, with a program of this machine's
 //! that listens.
 
+mod deleted;
 mod engines;
 mod killed;
 mod odd;

@@ -200,7 +200,7 @@ impl Intake<'_, '_> {
             }
         };
         if let Err(why) = self.probe.push(&chunk) {
-            return Some(Err(scan::Unfit::Unreadable(why).into()));
+            return Some(Err(scan::Unfit::from(why).into()));
         }
         if let Some(digest) = &mut self.digest {
             digest.update(&chunk);

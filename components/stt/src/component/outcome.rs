@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::budget;
 use super::engine::{self, Error};
 use super::job::Job;
-use super::store;
+use super::{removal, store};
 use crate::failure::Cause;
 use crate::probe::Recording;
 use crate::transcript::{Transcript, Warning};
@@ -68,7 +68,11 @@ impl Failure {
 
 /// What the recording is, found after its row was made.
 pub(super) async fn examined(job: &Job, recording: &Recording) -> Result<(), Problem> {
-    postgres::execute(
+    // Before the row says so: whoever deletes the job then finds it held, and gives it back.
+    if let Some(ms) = recording.duration_ms {
+        budget::examined(&job.id, ms).await;
+    }
+    let updated = postgres::execute(
         "update transcription_jobs set container = $2, is_silent = $3, duration = $4::text::numeric, warnings = $5 \
          where job_id = $1 and status = 'processing'",
         params![
@@ -78,11 +82,9 @@ pub(super) async fn examined(job: &Job, recording: &Recording) -> Result<(), Pro
             store::seconds(recording.duration_ms),
             json!(job.warnings),
         ],
-    )
-    .await?;
-    if let Some(ms) = recording.duration_ms {
-        // The recording is here: it is heard, also where it is the last that the budget has room for.
-        let _ = budget::one(&job.id, ms).await;
+    );
+    if updated.await? == 0 && !store::exists(&job.id).await? {
+        quota::give_back(&job.id).await;
     }
     Ok(())
 }
@@ -103,6 +105,7 @@ pub(super) async fn complete(job: &Job, transcript: Transcript) -> Result<(), Pr
     all.extend(warnings.iter().map(|warning| warning.code().to_owned()));
     let engine = (!transcript.engine.is_empty()).then(|| transcript.engine.clone());
     let confidence = transcript.confidence.map(|sure| format!("{sure:.4}"));
+    let last = transcript.words.iter().map(|word| word.end_ms).max();
     let tx = postgres::begin().await?;
     let updated = postgres::execute_in(
         &tx,
@@ -130,8 +133,10 @@ pub(super) async fn complete(job: &Job, transcript: Transcript) -> Result<(), Pr
         });
         publish(&tx, job, told).await?;
         postgres::commit(tx).await?;
+        let told_ms = job.duration.map_or(0, |seconds| (seconds * 1_000.0) as u64);
+        budget::heard(&job.id, told_ms, last.unwrap_or_default().into()).await;
     }
-    forget(&job.id).await;
+    forget(&job.id, &job.s3_key).await;
     Ok(())
 }
 
@@ -158,7 +163,7 @@ pub(super) async fn fail(job: &Job, failure: &Failure) -> Result<(), Problem> {
         // What was not heard costs nothing.
         quota::give_back(&job.id).await;
     }
-    forget(&job.id).await;
+    forget(&job.id, &job.s3_key).await;
     Ok(())
 }
 
@@ -174,12 +179,13 @@ async fn publish(tx: &postgres::Transaction, job: &Job, mut outcome: Value) -> R
     events::publish_in(tx, "audio.transcription.completed", &job.id, &outcome).await
 }
 
-/// What the engine keeps of the job. Where this fails the row still says that there is something, and the
-/// clock tries again.
-pub(super) async fn forget(id: &str) {
+/// What the engine keeps of the job. Where this fails the row still says that there is something, or a note
+/// where the row has gone, and the clock tries again.
+pub(super) async fn forget(id: &str, s3_key: &str) {
     let forgotten = engine::forget(id).await;
     if let Err(error) = forgotten {
         log::warn(&format!("the engine did not forget the job {id}: {error}"));
+        removal::note(id, s3_key).await;
         return;
     }
     let _ = postgres::execute(

@@ -46,6 +46,9 @@ struct Requested {
     speakers: Option<u32>,
     #[serde(default)]
     vocabulary: Vec<String>,
+    /// Its row was made with it: the service's own.
+    #[serde(default)]
+    stored: bool,
 }
 
 /// What came of a look.
@@ -58,6 +61,10 @@ pub(super) async fn handle(event: Event) -> Result<(), Disposition> {
     let requested: Requested = payload(&event)?;
     let id = requested.job_id.clone().unwrap_or_else(|| event.id.clone());
     if !store::exists(&id).await? {
+        // What was deleted meanwhile stays deleted.
+        if requested.stored {
+            return Ok(());
+        }
         adopt(&id, requested).await?;
     }
     // Gone, or done already by an earlier delivery.
@@ -76,7 +83,7 @@ pub(super) async fn handle(event: Event) -> Result<(), Disposition> {
         guest::wasip3::clocks::monotonic_clock::wait_for(pause).await;
     }
     // The clock goes on with it.
-    Ok(later(&job.id, 0).await?)
+    Ok(later(&job, 0).await?)
 }
 
 /// A job that somebody else asks for: of audio that lies under that user's name, and is nobody else's.
@@ -109,6 +116,7 @@ async fn adopt(id: &str, requested: Requested) -> Result<(), Disposition> {
          select $1::text, $2::text, $3::text, $4::text, $5::text, $6::text, $7::integer, $8::jsonb where not exists (select from transcription_jobs \
          where s3_key = $5::text and (tenant, user_id) <> ($2::text, $3::text)) \
          and not exists (select from expired_jobs where job_id = $1::text) \
+         and not exists (select from deleted_jobs where job_id = $1::text) \
          and not exists (select from leftovers where job_id = $1::text) on conflict do nothing",
         params![
             id,
@@ -123,7 +131,7 @@ async fn adopt(id: &str, requested: Requested) -> Result<(), Disposition> {
     );
     if adopted.await? == 0 {
         log::warn(&format!(
-            "the request for the job {id} is of no audio that its user may have transcribed"
+            "the request for the job {id} is of a deleted one, or of audio that is not its user's"
         ));
     }
     Ok(())
@@ -170,28 +178,31 @@ pub(super) async fn poll() -> Result<(), Problem> {
 }
 
 async fn attend(job: Job) -> Result<(), Problem> {
-    let (id, looks) = (job.id.clone(), job.looks);
+    let looks = job.looks;
     let Some(job) = examined(job).await? else {
         return Ok(());
     };
     match look(&job, job.is_overdue).await? {
         Look::Ended => Ok(()),
-        Look::Later => later(&id, looks).await,
+        Look::Later => later(&job, looks).await,
     }
 }
 
-/// After 1, 2, 4 ... 60 seconds.
-async fn later(id: &str, looks: u32) -> Result<(), Problem> {
+/// After 1, 2, 4 ... 60 seconds. A job that was deleted while it began is forgotten once more: its deletion
+/// may have looked for it at the engine before there was anything to find.
+async fn later(job: &Job, looks: u32) -> Result<(), Problem> {
     let pause = 1_u32
         .checked_shl(looks)
         .unwrap_or(MAX_PAUSE)
         .clamp(1, MAX_PAUSE);
-    postgres::execute(
+    let waiting = postgres::execute(
         "update transcription_jobs set look_at = now() + $2 * interval '1 second' \
          where job_id = $1 and status = 'processing'",
-        params![id, pause],
-    )
-    .await?;
+        params![&job.id, pause],
+    );
+    if waiting.await? == 0 {
+        outcome::forget(&job.id, &job.s3_key).await;
+    }
     Ok(())
 }
 

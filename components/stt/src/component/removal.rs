@@ -4,7 +4,7 @@
 
 use guest::identity::Owner;
 use guest::postgres::{self, Row};
-use guest::{Problem, blobs, log, params};
+use guest::{Problem, blobs, log, params, quota};
 
 use super::{engine, store};
 
@@ -14,7 +14,7 @@ const MAX_DAYS: u32 = 36_500;
 /// Jobs that one transaction takes, and how often in one call.
 const BATCH: u32 = 100;
 const ROUNDS: usize = 50;
-/// How long an id answers that it has been there.
+/// How long an id answers that it has been there, and a deleted one is not taken again.
 const TOLD_DAYS: u32 = 365;
 
 struct Leftover {
@@ -34,14 +34,20 @@ fn leftover(mut row: Row) -> Leftover {
 pub(super) async fn delete(id: &str, owner: &Owner) -> Result<(), Problem> {
     let rows = postgres::fetch(
         "with taken as (delete from transcription_jobs where job_id = $1 and tenant = $2 \
-         and ($3::text is null or user_id = $3) returning job_id, s3_key, aws_job_name) \
-         insert into leftovers (job_id, s3_key, aws_job_name) select * from taken \
-         on conflict (job_id) do nothing returning job_id, s3_key, aws_job_name",
+         and ($3::text is null or user_id = $3) returning job_id, s3_key, aws_job_name, status), \
+         told as (insert into deleted_jobs (job_id) select job_id from taken on conflict do nothing), \
+         noted as (insert into leftovers (job_id, s3_key, aws_job_name) \
+         select job_id, s3_key, aws_job_name from taken on conflict (job_id) do nothing) \
+         select job_id, s3_key, aws_job_name, status = 'processing' and aws_job_name is null from taken",
         params![id, &owner.tenant, owner.user.clone()],
     );
-    match rows.await?.into_iter().next().map(leftover) {
-        Some(taken) => {
-            clear(&taken).await;
+    match rows.await?.into_iter().next() {
+        Some(row) => {
+            // No engine has begun with it: what was not heard costs nothing.
+            if row.boolean(3) {
+                quota::give_back(id).await;
+            }
+            clear(&leftover(row)).await;
             Ok(())
         }
         // Says why there is none.
@@ -69,12 +75,18 @@ pub(super) async fn retain() -> Result<(), Problem> {
         clear(&left).await;
     }
     let ended = postgres::fetch(
-        "select job_id from transcription_jobs where status <> 'processing' and aws_job_name is not null limit $1",
+        "select job_id, s3_key from transcription_jobs \
+         where status <> 'processing' and aws_job_name is not null limit $1",
         params![BATCH],
     );
     for mut row in ended.await? {
-        super::outcome::forget(&row.text(0)).await;
+        super::outcome::forget(&row.text(0), &row.text(1)).await;
     }
+    postgres::execute(
+        "delete from deleted_jobs where deleted_at < now() - $1 * interval '1 day'",
+        params![TOLD_DAYS],
+    )
+    .await?;
     postgres::execute(
         "delete from expired_jobs where expired_at < now() - $1 * interval '1 day'",
         params![TOLD_DAYS],
@@ -113,6 +125,23 @@ fn days() -> u32 {
             }
             DEFAULT_DAYS
         }
+    }
+}
+
+/// Writes down that the engine keeps something of a job whose row has gone. Where the row is there, it says so
+/// itself.
+pub(super) async fn note(id: &str, s3_key: &str) {
+    let noted = postgres::execute(
+        "insert into leftovers (job_id, s3_key, aws_job_name) select $1::text, $2::text, $1::text \
+         where not exists (select from transcription_jobs where job_id = $1::text) \
+         on conflict (job_id) do update set aws_job_name = excluded.aws_job_name",
+        params![id, s3_key],
+    );
+    if let Err(problem) = noted.await {
+        let why = problem.message();
+        log::error(&format!(
+            "the engine keeps something of the job {id}, which nobody notes: {why}"
+        ));
     }
 }
 

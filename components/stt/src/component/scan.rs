@@ -37,7 +37,7 @@ pub(super) async fn stored(key: &str) -> Result<Result<Recording, Unfit>, Proble
         buffer.clear();
         let (status, chunk) = data.read(buffer).await;
         if let Err(why) = probe.push(&chunk) {
-            return Ok(Err(Unfit::Unreadable(why)));
+            return Ok(Err(why.into()));
         }
         if !matches!(status, StreamResult::Complete(_)) {
             break;
@@ -57,7 +57,7 @@ pub(super) async fn stored(key: &str) -> Result<Result<Recording, Unfit>, Proble
 
 /// Once all of it has passed by.
 pub(super) fn fit(probe: Probe) -> Result<Recording, Unfit> {
-    let recording = probe.finish().map_err(Unfit::Unreadable)?;
+    let recording = probe.finish()?;
     limits::check(&recording).map_err(Unfit::Refused)?;
     Ok(recording)
 }
@@ -83,8 +83,15 @@ impl Unfit {
                 "NO_AUDIO_TRACK",
                 "the file has no sound that is known here".into(),
             ),
+            Self::Unreadable(Unreadable::TooLong) => Self::Refused(Refused::TooLong).told(),
             Self::Refused(why) => (why.code(), why.message().into()),
         }
+    }
+}
+
+impl From<Unreadable> for Unfit {
+    fn from(why: Unreadable) -> Self {
+        Self::Unreadable(why)
     }
 }
 

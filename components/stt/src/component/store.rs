@@ -51,6 +51,7 @@ pub(super) async fn insert(tx: &Transaction, job: &New) -> Result<(), Problem> {
         "filename": job.file.name,
         "s3_key": job.s3_key,
         "language_code": job.wanted.language_code,
+        "stored": true,
     });
     events::publish_in(tx, "audio.transcription.requested", &job.id, &payload).await
 }

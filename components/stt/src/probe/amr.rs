@@ -1,6 +1,6 @@
 //! AMR and AMR-WB: frames of 20 ms, each as long as its mode says. RFC 4867, section 5.3.
 
-use super::{Container, End, Reader, Recording, Step, Unreadable};
+use super::{Container, End, Reader, Recording, Step, Unreadable, bounded};
 
 const FRAME_MS: u64 = 20;
 /// Bytes after the frame's header, by mode; `None` for modes that are no frame's.
@@ -64,6 +64,12 @@ impl Amr {
     }
 }
 
+impl Amr {
+    fn duration_ms(&self) -> u64 {
+        self.frames.saturating_mul(FRAME_MS)
+    }
+}
+
 impl Reader for Amr {
     fn step(&mut self, next: &[u8]) -> Result<Step, Unreadable> {
         if let Some(magic) = self.magic.take() {
@@ -75,13 +81,14 @@ impl Reader for Amr {
         let size = self.sizes[usize::from(header >> 3 & 0xF)];
         let size = size.ok_or(Unreadable::Corrupt("a frame cannot be"))?;
         self.frames += 1;
+        bounded(Some(self.duration_ms()))?;
         Ok(Step::Skip(1 + size))
     }
 
     fn finish(&mut self, end: End) -> Result<Recording, Unreadable> {
         Ok(Recording {
             container: Container::Amr,
-            duration_ms: Some(self.frames.saturating_mul(FRAME_MS)),
+            duration_ms: Some(self.duration_ms()),
             channels: Some(1),
             loudest: None,
             truncated: end.is_cut(),

@@ -1,7 +1,7 @@
 //! FLAC: STREAMINFO stands first, and says how long it was when it was written; frames are counted, as a
 //! file may have been cut since. RFC 9639.
 
-use super::{Container, End, Reader, Recording, Step, Unreadable, bytes, milliseconds};
+use super::{Container, End, Reader, Recording, Step, Unreadable, bounded, bytes, milliseconds};
 
 /// Magic, a block's header, the block.
 const WANTED: usize = 4 + 4 + 34;
@@ -207,7 +207,10 @@ const CRC_16: [u16; 256] = {
 impl Reader for Flac {
     fn step(&mut self, next: &[u8]) -> Result<Step, Unreadable> {
         if self.has_begun {
-            return Ok(match self.frames.take(next, false) {
+            let taken = self.frames.take(next, false);
+            let rate = self.info.map_or(0, |info| info.rate);
+            bounded(milliseconds(self.frames.whole, rate))?;
+            return Ok(match taken {
                 0 => Step::Need(FRAME_HEAD),
                 taken => Step::Skip(taken as u64),
             });
@@ -238,13 +241,9 @@ impl Reader for Flac {
             whole @ 1.. if !frames.has_ended => whole,
             whole => whole.saturating_add(last),
         };
-        let samples = match info.samples {
-            0 => counted,
-            told => told.min(counted),
-        };
         Ok(Recording {
             container: Container::Flac,
-            duration_ms: milliseconds(samples, info.rate),
+            duration_ms: milliseconds(counted, info.rate),
             channels: Some(info.channels),
             loudest: None,
             truncated: is_cut,

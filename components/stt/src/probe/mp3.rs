@@ -1,7 +1,7 @@
 //! MPEG audio: frames are counted, as no header tells how many there are, or tells it truly of a file
 //! that was cut. ISO/IEC 11172-3 and 13818-3.
 
-use super::{Container, End, Reader, Recording, Step, Unreadable, bytes};
+use super::{Container, End, Reader, Recording, Step, Unreadable, bounded, bytes};
 
 /// What may stand between frames while looking for the first ones.
 const MAX_JUNK: u64 = 128 << 10;
@@ -67,6 +67,10 @@ impl Mp3 {
         self.frames += 1;
     }
 
+    fn duration_ms(&self) -> u64 {
+        self.length / (UNITS / 1_000)
+    }
+
     /// To where the next frame may begin.
     fn seek(&mut self, next: &[u8]) -> Result<Step, Unreadable> {
         let found = next.iter().skip(1).position(|&byte| byte == 0xFF);
@@ -96,6 +100,7 @@ impl Reader for Mp3 {
             return self.seek(next);
         }
         self.count(frame, next);
+        bounded(Some(self.duration_ms()))?;
         Ok(Step::Skip(frame.length as u64))
     }
 
@@ -113,7 +118,7 @@ impl Reader for Mp3 {
         }
         Ok(Recording {
             container: Container::Mp3,
-            duration_ms: Some(self.length / (UNITS / 1_000)),
+            duration_ms: Some(self.duration_ms()),
             channels: Some(self.channels),
             loudest: None,
             truncated: cut,

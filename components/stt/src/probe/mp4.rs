@@ -1,10 +1,11 @@
 //! MP4: boxes in boxes, of which those that tell tracks and times are opened. What is recorded as it
-//! goes, as Safari does, has no times in its head: its fragments are added up. Edits tell which part of the
+//! goes, as Safari does, has no times in its head: its fragments are added up, as the samples of others are,
+//! whatever length their heads tell. Edits tell which part of the
 //! sound is heard. ISO/IEC 14496-12.
 
 use super::{Container, End, Reader, Recording, Step, Unreadable, bytes, milliseconds};
 
-/// Of `trun`, which lists its samples.
+/// Of `trun` and `stts`, which list their samples.
 const MAX_RUN: u64 = 1 << 20;
 /// Of any other box that is read.
 const MAX_BOX: u64 = 256;
@@ -18,7 +19,10 @@ struct Track {
     id: u32,
     is_sound: bool,
     rate: u64,
+    /// As the head tells.
     length: u64,
+    /// Of all its samples, where these are listed.
+    counted: u64,
     channels: u32,
     edits: Vec<Edit>,
 }
@@ -102,6 +106,7 @@ impl Mp4 {
             b"hdlr" if bytes::<4>(content, 8).as_ref() == Some(b"soun") => {
                 self.track.is_sound = true;
             }
+            b"stts" => self.track.counted = counted(content),
             b"stsd" => self.track.channels = channels(content),
             b"trex" => self.remember(content),
             b"tfhd" => self.fragment = fragment(content),
@@ -169,6 +174,18 @@ impl Mp4 {
         let heard = heard.fold(0_u64, u64::saturating_add);
         Some(if heard > 0 { heard } else { whole })
     }
+}
+
+/// Of `stts`: so many samples of that length, again and again.
+fn counted(content: &[u8]) -> u64 {
+    let count = long(content, 4).unwrap_or_default();
+    let entries = content.get(8..).unwrap_or_default().chunks_exact(8);
+    let length = |entry: &[u8]| {
+        let samples: u64 = long(entry, 0).unwrap_or_default().into();
+        samples.saturating_mul(long(entry, 4).unwrap_or_default().into())
+    };
+    let entries = entries.take(usize::try_from(count).unwrap_or(usize::MAX));
+    entries.map(length).fold(0, u64::saturating_add)
 }
 
 /// Of `elst`.
@@ -301,7 +318,7 @@ impl Reader for Mp4 {
             }
             b"elst" => MAX_LIST,
             b"mvhd" | b"mdhd" | b"tkhd" | b"hdlr" | b"stsd" | b"trex" | b"tfhd" => MAX_BOX,
-            b"trun" => MAX_RUN - 16,
+            b"trun" | b"stts" => MAX_RUN - 16,
             _ => return Ok(Step::Skip(size)),
         };
         let wanted = usize::try_from(size.min(head + most)).unwrap_or(usize::MAX);
@@ -324,11 +341,12 @@ impl Reader for Mp4 {
             self.close_fragment();
         }
         let sound = self.sound.as_ref().ok_or(Unreadable::NoAudio)?;
-        let length = match sound.length {
-            0 => self.fragments,
+        let length = match (sound.counted, sound.length) {
+            (0, 0) => self.fragments,
             // The head was written of a file that was whole, and does not say where which sample lies.
             _ if truncated => 0,
-            told => told,
+            (0, told) => told.max(self.fragments),
+            (counted, _) => counted.saturating_add(self.fragments),
         };
         let heard = self.heard_ms(sound, length);
         Ok(Recording {

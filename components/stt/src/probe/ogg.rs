@@ -23,53 +23,89 @@ struct Stream {
     rate: u64,
     /// Samples that are not played.
     lead: u64,
+    /// Samples of the longest packet.
+    longest: u64,
+    /// Where it begins: what is cut out of a broadcast has that one's times. `None` before its first sound.
+    start: Option<u64>,
     granule: u64,
 }
 
 impl Stream {
+    /// A page of sound, on which so many packets end.
+    fn page(&mut self, granule: u64, packets: u64) {
+        if granule > 0 {
+            // The sound of a first page that cannot have begun at 0 began before that page's end: at most a
+            // page, a second or so, is not counted.
+            let longest = self.longest * (packets + 1);
+            let first = if granule > longest { granule } else { 0 };
+            self.start.get_or_insert(first);
+        }
+        self.granule = self.granule.max(granule);
+    }
+
     fn duration_ms(&self) -> u64 {
-        milliseconds(self.granule.saturating_sub(self.lead), self.rate).unwrap_or_default()
+        let start = self.start.unwrap_or_default();
+        let heard = self.granule.saturating_sub(start);
+        milliseconds(heard.saturating_sub(self.lead), self.rate).unwrap_or_default()
     }
 }
 
-/// Rate, lead and channels, of a stream's first packet.
-fn described(packet: &[u8]) -> Option<(u64, u64, u32)> {
+/// What a stream's first packet says.
+struct Description {
+    rate: u64,
+    lead: u64,
+    longest: u64,
+    channels: u32,
+}
+
+fn described(packet: &[u8]) -> Option<Description> {
+    let of = |rate, lead, longest, channels| Description {
+        rate,
+        lead,
+        longest,
+        channels,
+    };
     let long = |at| bytes(packet, at).map(|b| u64::from(u32::from_le_bytes(b)));
     let byte = |at: usize| packet.get(at).copied().map(u32::from);
     if packet.starts_with(b"OpusHead") {
         let lead = bytes(packet, 10).map(u16::from_le_bytes)?;
-        return Some((48_000, lead.into(), byte(9)?));
+        // 120 ms.
+        return Some(of(48_000, lead.into(), 5_760, byte(9)?));
     }
     if packet.starts_with(b"\x01vorbis") {
-        return Some((long(12)?, 0, byte(11)?));
+        // Half of the longest block.
+        return Some(of(long(12)?, 0, 4_096, byte(11)?));
     }
     if packet.starts_with(b"\x7FFLAC") {
         let info = flac::info(packet.get(9..)?)?;
-        return Some((info.rate, 0, info.channels));
+        return Some(of(info.rate, 0, 65_535, info.channels));
     }
     if packet.starts_with(b"Speex   ") {
-        return Some((long(36)?, 0, byte(48)?));
+        // Ten frames of the widest band.
+        return Some(of(long(36)?, 0, 6_400, byte(48)?));
     }
     None
 }
 
 impl Ogg {
     fn begin(&mut self, serial: u32, packet: &[u8]) -> Result<(), Unreadable> {
-        let Some((rate, lead, channels)) = described(packet) else {
+        let Some(described) = described(packet) else {
             // A film's pictures, say.
             return Ok(());
         };
-        if rate == 0 {
+        if described.rate == 0 {
             return Err(Unreadable::Corrupt("its rate cannot be"));
         }
         if let Some(ended) = self.stream.take() {
             self.before_ms = self.before_ms.saturating_add(ended.duration_ms());
         }
-        self.channels = self.channels.max(channels);
+        self.channels = self.channels.max(described.channels);
         self.stream = Some(Stream {
             serial,
-            rate,
-            lead,
+            rate: described.rate,
+            lead: described.lead,
+            longest: described.longest,
+            start: None,
             granule: 0,
         });
         Ok(())
@@ -106,7 +142,8 @@ impl Reader for Ogg {
             && stream.serial == serial
             && granule != NO_TIME
         {
-            stream.granule = stream.granule.max(granule);
+            let ended = table.iter().filter(|&&length| length < 255).count();
+            stream.page(granule, ended as u64);
         }
         Ok(Step::Skip((start + body) as u64))
     }

@@ -106,13 +106,28 @@ fn pcm_tells_its_length_and_how_loud_it_is() {
         assert_eq!(found.loudest, Some(0.0), "{bits} bits");
         assert_eq!(found.channels, Some(2));
     }
-    // A law: measured, and not listened to.
-    assert_eq!(
-        probe(&wav(6, 1, 8_000, 8, &[0; 8_000]), 64)
-            .unwrap()
-            .loudest,
-        None
-    );
+    // GSM: measured, and not listened to.
+    let gsm = probe(&wav(0x31, 1, 8_000, 0, &[0; 8_000]), 64).unwrap();
+    assert_eq!(gsm.loudest, None);
+}
+
+#[test]
+fn a_telephone_that_says_nothing_is_silent() {
+    for (tag, bits, silence, sound) in [
+        // A-law and mu-law: the numbers next to 0, and the largest.
+        (6, 8, vec![0xD5, 0x55], vec![0x2A, 0xAA]),
+        (7, 8, vec![0xFF, 0x7F], vec![0x00, 0x80]),
+        (3, 64, vec![0; 8], 1_f64.to_le_bytes().to_vec()),
+    ] {
+        let of = |sample: &[u8]| {
+            let file = wav(tag, 1, 8_000, bits, &sample.repeat(8_000));
+            probe(&file, 999).unwrap()
+        };
+        let found = of(&silence);
+        assert!(crate::limits::is_silent(&found), "{tag}: {found:?}");
+        let loudest = of(&sound).loudest.unwrap();
+        assert!(loudest > 0.9, "{tag}: {loudest}");
+    }
 }
 
 #[test]
@@ -311,6 +326,71 @@ fn what_is_no_recording_is_named() {
         probe(&[0xFF; 300_000], 4_096),
         Err(Unreadable::Corrupt(_))
     ));
+}
+
+#[test]
+fn what_its_head_tells_is_no_limit_of_what_is_there() {
+    // A second, say the heads.
+    let mut flac = sample("flac");
+    let told = u64::from_be_bytes(flac[18..26].try_into().unwrap());
+    let second = told & !0xF_FFFF_FFFF | 8_000;
+    flac[18..26].copy_from_slice(&second.to_be_bytes());
+    let found = probe(&flac, 99).unwrap();
+    assert_eq!((found.duration_ms, found.truncated), (Some(1_500), false));
+    let mut m4a = sample("m4a");
+    let expected = probe(&m4a, 99).unwrap().duration_ms;
+    let times = m4a.windows(4).position(|it| it == b"mdhd").unwrap();
+    m4a[times + 20..times + 24].copy_from_slice(&100_u32.to_be_bytes());
+    assert_eq!(probe(&m4a, 99).unwrap().duration_ms, expected);
+}
+
+#[test]
+fn what_is_cut_out_of_a_broadcast_is_as_long_as_it_is() {
+    for name in ["vorbis", "opus"] {
+        let mut ogg = sample(name);
+        let whole = probe(&ogg, 99).unwrap().duration_ms.unwrap();
+        let rate = if name == "opus" { 48_000 } else { 44_100 };
+        let pages: Vec<_> = (0..ogg.len() - 4)
+            .filter(|&at| ogg[at..].starts_with(b"OggS"))
+            .collect();
+        for page in pages {
+            let time = &mut ogg[page + 6..page + 14];
+            let granule = u64::from_le_bytes(time.try_into().unwrap());
+            // Headers have none.
+            if granule > 0 {
+                let later = granule + 6 * 3_600 * rate;
+                time.copy_from_slice(&later.to_le_bytes());
+            }
+        }
+        let found = probe(&ogg, 99).unwrap().duration_ms.unwrap();
+        // All but the first page, which does not tell where it begins.
+        assert!(found <= whole && found + 1_600 > whole, "{name}: {found}");
+    }
+}
+
+#[test]
+fn frames_of_a_byte_are_passed_over_one_after_the_other() {
+    let mut file = b"#!AMR\n".to_vec();
+    file.resize(6 + 700_000, 0x7C);
+    let begun = std::time::Instant::now();
+    let found = probe(&file, file.len()).unwrap();
+    assert_eq!(found.duration_ms, Some(14_000_000));
+    // Were the rest copied for each of them, it would be minutes.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10));
+}
+
+#[test]
+fn what_is_too_long_is_refused_before_its_end() {
+    let mut amr = b"#!AMR\n".to_vec();
+    amr.resize(6 + 720_001, 0x7C);
+    assert_eq!(Probe::new().push(&amr), Err(Unreadable::TooLong));
+    amr.pop();
+    assert_eq!(Probe::new().push(&amr), Ok(()));
+    // MPEG-2.5, 8 kbit/s at 8 kHz: 72 ms in as many bytes.
+    let mut frame = [0; 72];
+    frame[..4].copy_from_slice(&[0xFF, 0xE3, 0x18, 0xC0]);
+    let mp3 = frame.repeat(200_003);
+    assert_eq!(Probe::new().push(&mp3), Err(Unreadable::TooLong));
 }
 
 #[test]

@@ -253,7 +253,7 @@ impl Level {
     }
 }
 
-/// How a sample is read, -1 to 1: of PCM and floats alone.
+/// How a sample is read, -1 to 1: of PCM, floats and what telephones send.
 fn sample(format: &Format) -> Option<fn(&[u8]) -> f32> {
     Some(match (format.tag, format.bits) {
         (PCM, 8) => |b| {
@@ -274,6 +274,28 @@ fn sample(format: &Format) -> Option<fn(&[u8]) -> f32> {
             |b| bytes(b, 0).map_or(0.0, |b| (i32::from_le_bytes(b) as f32) / 2_147_483_648.0)
         }
         (FLOAT, 32) => |b| bytes(b, 0).map_or(0.0, f32::from_le_bytes),
+        (FLOAT, 64) => |b| bytes(b, 0).map_or(0.0, |b| f64::from_le_bytes(b) as f32),
+        (A_LAW, 8) => |b| f32::from(a_law(b.first().copied().unwrap_or(0xD5))) / 32_768.0,
+        (MU_LAW, 8) => |b| f32::from(mu_law(b.first().copied().unwrap_or(0xFF))) / 32_768.0,
         _ => return None,
     })
+}
+
+/// ITU-T G.711, table 1, as 16 bits.
+fn a_law(byte: u8) -> i16 {
+    let byte = byte ^ 0x55;
+    let mantissa = i16::from(byte & 0xF) << 4;
+    let value = match byte >> 4 & 7 {
+        0 => mantissa + 8,
+        exponent => (mantissa + 0x108) << (exponent - 1),
+    };
+    if byte & 0x80 == 0 { -value } else { value }
+}
+
+/// ITU-T G.711, table 2, as 16 bits.
+fn mu_law(byte: u8) -> i16 {
+    let byte = !byte;
+    let mantissa = i16::from(byte & 0xF) << 3;
+    let value = ((mantissa + 0x84) << (byte >> 4 & 7)) - 0x84;
+    if byte & 0x80 == 0 { value } else { -value }
 }

@@ -1,7 +1,9 @@
 //! The host's speech in the domain's terms.
 
-use guest::Problem;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use guest::bindings::capabilities::lectern::platform::speech as wit;
+use guest::{Problem, log, params, postgres};
 
 use super::failure::Failure;
 use crate::format::Format;
@@ -16,11 +18,42 @@ pub(super) struct Speaker {
     pub(super) engine: Engine,
 }
 
-/// All that are configured.
+/// Whether this instance has stored what the engine said.
+static KEPT: AtomicBool = AtomicBool::new(false);
+
+/// All that are configured; those that were when the engine was last there, while it is away.
 pub(super) async fn voices() -> Result<Vec<Voice>, Problem> {
-    let voices = wit::voices(None).await;
-    let voices = voices.map_err(|error| Failure::of(error, false).problem())?;
-    Ok(voices.into_iter().map(voice).collect())
+    match wit::voices(None).await {
+        Ok(voices) => {
+            let voices: Vec<_> = voices.into_iter().map(voice).collect();
+            if !KEPT.swap(true, Ordering::Relaxed) {
+                keep(&voices).await;
+            }
+            Ok(voices)
+        }
+        Err(error) => match Failure::of(error) {
+            Failure::Refused(problem) => Err(problem),
+            Failure::Away(problem) => kept().await?.ok_or(problem),
+        },
+    }
+}
+
+/// What is spoken does not wait for it: the next instance stores them.
+async fn keep(voices: &[Voice]) {
+    let stored = postgres::execute(
+        "insert into known_voices (voices) values ($1) \
+         on conflict (one) do update set voices = excluded.voices, told_at = now() \
+         where known_voices.voices <> excluded.voices",
+        params![serde_json::to_string(voices).unwrap_or_default()],
+    );
+    if let Err(problem) = stored.await {
+        log::warn(&format!("the voices are not kept: {}", problem.message()));
+    }
+}
+
+async fn kept() -> Result<Option<Vec<Voice>>, Problem> {
+    let row = postgres::fetch_optional("select voices from known_voices", vec![]).await?;
+    Ok(row.and_then(|mut row| serde_json::from_str(&row.text(0)).ok()))
 }
 
 fn voice(voice: wit::Voice) -> Voice {

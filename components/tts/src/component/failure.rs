@@ -19,14 +19,13 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Of an engine that spoke SSML, or text.
-    pub(super) fn of(error: Error, is_ssml: bool) -> Self {
+    /// As an engine says.
+    pub(super) fn of(error: Error) -> Self {
         let away = |code, why: &str| Self::Away(Problem::unavailable(code, why));
         match error {
             Error::NothingToSay => Refusal::nothing_to_say().into(),
             Error::UnsupportedSampleRate(rates) => Self::Refused(no_such_rate(&rates)),
-            Error::Invalid(why) if is_ssml => Refusal::new("INVALID_SSML", why).into(),
-            Error::Invalid(why) => Refusal::invalid(why).into(),
+            Error::Invalid(why) => Refusal::by_engine(&why).into(),
             Error::TooLong(most) => {
                 Refusal::too_long(format!("the engine speaks {most} characters at once")).into()
             }

@@ -41,7 +41,7 @@ pub(super) struct Audio {
     pub(super) rendition: Option<Rendition>,
 }
 
-fn missing() -> Problem {
+pub(super) fn missing() -> Problem {
     Problem::not_found("AUDIO_NOT_FOUND", "there is no such audio")
 }
 

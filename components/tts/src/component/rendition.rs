@@ -32,8 +32,8 @@ const LEASE_SECONDS: u32 = 60;
 const RENEW: u64 = 15_000_000_000;
 const MISSED: u32 = 2;
 /// Between two looks at a row that somebody else makes: at first, and at most, in nanoseconds.
-const FIRST_LOOK: u64 = 20_000_000;
-const LAST_LOOK: u64 = 500_000_000;
+pub(super) const FIRST_LOOK: u64 = 20_000_000;
+pub(super) const LAST_LOOK: u64 = 500_000_000;
 /// Of one audio: a hundred thousand characters at 48 kHz are a gigabyte of samples.
 const MAX_BYTES: u64 = 2 << 30;
 /// Of samples that are kept until their header can be written; longer ones are stored twice.
@@ -351,7 +351,7 @@ impl Claim {
         let Length { rate, samples } = made.length;
         let finished = postgres::execute(
             "update renditions set status = 'ready', sample_rate = $3, samples = $4, size_bytes = $5, \
-             billed_characters = $6, chunk_starts = $7, made_at = now() \
+             billed_characters = $6, chunk_starts = $7, chunk_spans = $8, made_at = now() \
              where content_key = $1 and blob_key = $2 and status = 'making'",
             params![
                 &self.content_key,
@@ -360,7 +360,8 @@ impl Claim {
                 signed(samples),
                 signed(size),
                 signed(made.billed),
-                json!(made.starts)
+                json!(made.starts),
+                json!(made.spans)
             ],
         );
         if finished.await? == 0 {

@@ -1,20 +1,21 @@
 //! An order as the engine speaks it: chunk after chunk, as one audio.
 
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use guest::bindings::capabilities::lectern::platform::speech as wit;
 use guest::uuid::Uuid;
 use guest::wasip3::clocks::monotonic_clock;
-use guest::{incoming, log, quota};
+use guest::{Problem, incoming, log, quota};
 
 use super::engine::{self, Speaker};
 use super::failure::Failure;
 use super::listening::Listener;
-use crate::chunk::{self, Chunk};
-use crate::joint::{Joint, Length};
+use crate::chunk::{self, Chunk, Limit};
+use crate::joint::{self, Joint, Length};
 use crate::refusal::Refusal;
 use crate::request::Order;
 use crate::voice::Engine;
@@ -27,6 +28,12 @@ const PAUSE: u64 = 250;
 /// Of one chunk that is kept until it is whole, in bytes: ten minutes, Polly's longest, of samples.
 const MAX_CHUNK: usize = 32 << 20;
 
+/// Milliseconds: "The output audio stream (synthesis) is limited to 10 minutes. After this is reached, any
+/// remaining speech is cut off." <https://docs.aws.amazon.com/polly/latest/dg/limits.html>
+const LEAVES_OFF: u32 = 595_000;
+/// What surely is shorter than that, however slow the voice: half.
+const SURELY_SHORT: u64 = LEAVES_OFF as u64 / 2;
+
 /// Calls of an engine that is somebody else's machine, at once for one audio: 100,000 characters are 34 of
 /// them. Each that is throttled steps back by itself.
 const AT_ONCE: usize = 4;
@@ -37,7 +44,11 @@ type Sound = Pin<Box<dyn Stream<Item = Result<Bytes, Failure>> + Send>>;
 struct Call {
     about: wit::Audio,
     sound: Sound,
+    /// Bytes of the text that it speaks.
+    span: Range<usize>,
 }
+
+type Calls = Pin<Box<dyn Stream<Item = Result<Call, Failure>> + Send>>;
 
 /// What is known of an audio once it has been made.
 #[derive(Clone, Debug, Default)]
@@ -45,21 +56,23 @@ pub(super) struct Made {
     pub(super) length: Length,
     /// When each chunk begins, in milliseconds.
     pub(super) starts: Vec<u32>,
+    /// Bytes of the text that each speaks.
+    pub(super) spans: Vec<Range<usize>>,
     pub(super) billed: u64,
 }
 
 pub(super) struct Speaking {
     engine: Engine,
-    calls: Pin<Box<dyn Stream<Item = Result<Call, Failure>> + Send>>,
+    calls: Calls,
     joint: Joint,
     call: Option<Call>,
     made: Made,
     listener: Option<Listener>,
 }
 
-/// The order's chunks for that engine.
-pub(super) fn chunks(order: &Order, engine: Engine) -> Result<Vec<Chunk>, Failure> {
-    chunk::cut(&order.text, &order.units, engine.limit()).map_err(|_| {
+/// The order's chunks within an engine's limit.
+pub(super) fn chunks(order: &Order, limit: Limit) -> Result<Vec<Chunk>, Failure> {
+    chunk::cut(&order.text, &order.units, limit).map_err(|_| {
         let why = "the SSML has an element that is too long";
         Refusal::new("INVALID_SSML", why).into()
     })
@@ -72,7 +85,7 @@ impl Speaking {
         speaker: Speaker,
         listener: Option<Listener>,
     ) -> Result<Self, Failure> {
-        let chunks = chunks(&order, speaker.engine)?;
+        let chunks = chunks(&order, speaker.engine.limit())?;
         let (format, engine) = (order.format, speaker.engine);
         let mut calls = calls(order, speaker, chunks, listener.is_some());
         let call = calls.next().await.transpose()?;
@@ -114,8 +127,7 @@ impl Speaking {
             let sound = match call.sound.next().await {
                 Some(sound) => sound?,
                 None => {
-                    let (rate, billed) = (call.about.sample_rate, call.about.billed_characters);
-                    self.end(rate, billed)?;
+                    self.end()?;
                     continue;
                 }
             };
@@ -129,11 +141,20 @@ impl Speaking {
         }
     }
 
-    fn end(&mut self, rate: u32, billed: u32) -> Result<(), Failure> {
-        self.call = None;
-        self.made.starts.push(self.made.length.milliseconds());
-        self.made.length = self.joint.end(rate)?;
-        self.made.billed += u64::from(billed);
+    fn end(&mut self) -> Result<(), Failure> {
+        let Some(call) = self.call.take() else {
+            return Ok(());
+        };
+        let start = self.made.length.milliseconds();
+        self.made.length = self.joint.end(call.about.sample_rate)?;
+        let took = self.made.length.milliseconds().saturating_sub(start);
+        // Who listens has heard it by now, and is told that it is not all.
+        if self.engine != Engine::Local && took >= LEAVES_OFF {
+            return Err(too_slow());
+        }
+        self.made.starts.push(start);
+        self.made.spans.push(call.span);
+        self.made.billed += u64::from(call.about.billed_characters);
         Ok(())
     }
 
@@ -146,70 +167,79 @@ impl Speaking {
     }
 }
 
-/// A call for each chunk, in their order: some at once, where the engine is somebody else's machine.
-fn calls(
-    order: Order,
-    speaker: Speaker,
-    chunks: Vec<Chunk>,
-    is_heard: bool,
-) -> Pin<Box<dyn Stream<Item = Result<Call, Failure>> + Send>> {
-    let is_local = speaker.engine == Engine::Local;
-    let whose = Arc::new((order, speaker));
-    // Whoever listens waits for no whole chunk.
-    let streamed = usize::from(is_heard && !is_local).min(chunks.len());
-    let mut first = chunks;
-    let rest = first.split_off(streamed);
-    let first = stream::iter(first).then({
-        let whose = whose.clone();
-        move |chunk| called(whose.clone(), chunk, false)
-    });
-    let rest = stream::iter(rest).map(move |chunk| called(whose.clone(), chunk, !is_local));
-    let at_once = if is_local { 1 } else { AT_ONCE };
-    Box::pin(first.chain(rest.buffered(at_once)))
+fn too_slow() -> Failure {
+    let why =
+        "the engine speaks ten minutes at once, and a word or an element of the text takes longer";
+    Refusal::too_long(why).into()
 }
 
-/// A call of the engine, begun again where what keeps it passes.
-async fn called(
-    whose: Arc<(Order, Speaker)>,
-    chunk: Chunk,
-    is_kept: bool,
-) -> Result<Call, Failure> {
-    let (order, speaker) = &*whose;
-    let mut attempt = 0;
-    loop {
-        match call_once(order, speaker, &chunk, is_kept).await {
-            Ok(call) => return Ok(call),
-            Err(error) if passes(&error) && attempt < RETRIES => {
-                if let Some(problem) = quota::exceeded().await {
-                    return Err(Failure::Refused(problem));
-                }
-                attempt += 1;
-                log::warn(&format!(
-                    "the speech engine: {error}; attempt {attempt} failed"
-                ));
-                pause(attempt).await;
-            }
-            Err(error) => return Err(Failure::of(error, order.is_ssml)),
-        }
+/// Calls for the chunks, in their order: some at once, where the engine is somebody else's machine.
+fn calls(order: Order, speaker: Speaker, chunks: Vec<Chunk>, is_heard: bool) -> Calls {
+    let is_local = speaker.engine == Engine::Local;
+    let whose = Arc::new((order, speaker));
+    if is_local {
+        return Box::pin(stream::iter(chunks).then(move |chunk| streamed(whose.clone(), chunk)));
     }
+    // Whoever listens waits for no whole chunk, unless the engine may leave off before its end.
+    let is_short = |chunk: &Chunk| chunk.milliseconds <= SURELY_SHORT;
+    let at_once = usize::from(is_heard && chunks.first().is_some_and(is_short));
+    let mut first = chunks;
+    let rest = first.split_off(at_once);
+    let first = stream::iter(first).then({
+        let whose = whose.clone();
+        move |chunk| streamed(whose.clone(), chunk)
+    });
+    let rest = stream::iter(rest).map(move |chunk| whole(whose.clone(), chunk));
+    let rest = rest.buffered(AT_ONCE);
+    let rest = rest.map_ok(|calls| stream::iter(calls.into_iter().map(Ok)));
+    Box::pin(first.chain(rest.try_flatten()))
+}
+
+/// A call whose sound goes on as it comes.
+async fn streamed(whose: Arc<(Order, Speaker)>, chunk: Chunk) -> Result<Call, Failure> {
+    let (order, speaker) = &*whose;
+    let ask = || wit::synthesize(engine::request(order, speaker, &chunk.input));
+    let (about, data, ended) = patiently(ask).await?;
+    let failed = |part: Result<Bytes, wit::Error>| part.map_err(Failure::of);
+    Ok(Call {
+        about,
+        sound: Box::pin(incoming::bytes(data, ended).map(failed)),
+        span: chunk.span,
+    })
+}
+
+/// All of a chunk: in shorter ones, where the engine leaves off before its end.
+async fn whole(whose: Arc<(Order, Speaker)>, chunk: Chunk) -> Result<Vec<Call>, Failure> {
+    let (order, speaker) = &*whose;
+    let (mut calls, mut rest) = (vec![], vec![chunk]);
+    while let Some(chunk) = rest.pop() {
+        let (about, sound) = patiently(|| kept(order, speaker, &chunk)).await?;
+        let length = joint::length(order.format, about.sample_rate, &sound)?;
+        if length.milliseconds() < LEAVES_OFF {
+            let sound = Box::pin(stream::iter([Ok(sound)]));
+            let span = chunk.span;
+            calls.push(Call { about, sound, span });
+            continue;
+        }
+        let shorter = chunk::shortened(&order.text, &order.units, &chunk);
+        if shorter.len() < 2 {
+            return Err(too_slow());
+        }
+        log::warn("the speech engine leaves off after ten minutes: it is asked for less at once");
+        rest.extend(shorter.into_iter().rev());
+    }
+    Ok(calls)
 }
 
 /// What is kept is taken whole before it goes on: an answer that breaks off is asked for again.
-async fn call_once(
+async fn kept(
     order: &Order,
     speaker: &Speaker,
     chunk: &Chunk,
-    is_kept: bool,
-) -> Result<Call, wit::Error> {
+) -> Result<(wit::Audio, Bytes), wit::Error> {
     let request = engine::request(order, speaker, &chunk.input);
     let (about, data, ended) = wit::synthesize(request).await?;
     let mut sound = Box::pin(incoming::bytes(data, ended));
-    let is_ssml = order.is_ssml;
-    let failed = move |part: Result<Bytes, wit::Error>| part.map_err(|e| Failure::of(e, is_ssml));
-    if !is_kept {
-        let sound = Box::pin(sound.map(failed));
-        return Ok(Call { about, sound });
-    }
     let mut whole = Vec::new();
     while let Some(part) = sound.next().await {
         whole.extend_from_slice(&part?);
@@ -217,8 +247,48 @@ async fn call_once(
             return Err(wit::Error::Unavailable);
         }
     }
-    let sound = Box::pin(stream::iter([Ok(Bytes::from(whole))]));
-    Ok(Call { about, sound })
+    Ok((about, whole.into()))
+}
+
+/// Why the engine is not asked again.
+pub(super) enum Stopped {
+    /// By what it said.
+    Engine(wit::Error),
+    /// Who asks has no more to spend.
+    Spent(Problem),
+}
+
+impl From<Stopped> for Failure {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Engine(error) => Self::of(error),
+            Stopped::Spent(problem) => Self::Refused(problem),
+        }
+    }
+}
+
+/// Asks the engine, and again where what keeps it passes.
+pub(super) async fn patiently<T, A>(ask: impl Fn() -> A) -> Result<T, Stopped>
+where
+    A: Future<Output = Result<T, wit::Error>>,
+{
+    let mut attempt = 0;
+    loop {
+        match ask().await {
+            Ok(told) => return Ok(told),
+            Err(error) if passes(&error) && attempt < RETRIES => {
+                if let Some(problem) = quota::exceeded().await {
+                    return Err(Stopped::Spent(problem));
+                }
+                attempt += 1;
+                log::warn(&format!(
+                    "the speech engine: {error}; attempt {attempt} failed"
+                ));
+                pause(attempt).await;
+            }
+            Err(error) => return Err(Stopped::Engine(error)),
+        }
+    }
 }
 
 fn passes(error: &wit::Error) -> bool {

@@ -171,6 +171,28 @@ impl Form {
     }
 }
 
+/// How much longer than usual something takes to say at that rate; nothing is faster, to be sure.
+pub(super) fn slowness(rate: &str) -> f64 {
+    let slowness = match rate {
+        "x-slow" => 2.5,
+        "slow" => 1.5,
+        rate => 100.0 / percent(rate).unwrap_or(100.0).max(1.0),
+    };
+    slowness.max(1.0)
+}
+
+/// Milliseconds of a break.
+pub(super) fn pause(time: Option<&str>, strength: Option<&str>) -> u64 {
+    let of_time = time.and_then(seconds).map(|seconds| seconds * 1_000.0);
+    let of_strength = match strength {
+        Some("none") => 0.0,
+        Some("x-strong") => 1_500.0,
+        _ => 1_000.0,
+    };
+    // Saturates.
+    of_time.unwrap_or(of_strength) as u64
+}
+
 /// Digits, and digits behind a point: neither a sign nor an exponent nor infinity.
 fn number(digits: &str) -> Option<f64> {
     let is_plain = digits.bytes().all(|b| b.is_ascii_digit() || b == b'.');

@@ -71,20 +71,34 @@ impl Clock {
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) latency: Duration,
+    /// Of single operations, beyond that.
+    pub(crate) latencies: HashMap<String, Duration>,
     pub(crate) pace: Pace,
     pub(crate) failure: Option<String>,
     pub(crate) spoiled: Vec<u32>,
     pub(crate) blocks: usize,
+    /// Milliseconds that Polly's voices take for a character.
+    pub(crate) voice: usize,
+}
+
+impl Settings {
+    /// How long an operation's answer waits.
+    pub(crate) fn latency_of(&self, operation: &str) -> Duration {
+        let own = self.latencies.get(operation).copied();
+        self.latency + own.unwrap_or_default()
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             latency: Duration::ZERO,
+            latencies: HashMap::new(),
             pace: Pace::Looks(2),
             failure: None,
             spoiled: vec![],
             blocks: 1_000,
+            voice: 60,
         }
     }
 }

@@ -122,6 +122,11 @@ impl Fake {
         locked(&self.world.transcribe).names()
     }
 
+    /// Vocabularies that there are.
+    pub fn vocabularies(&self) -> Vec<String> {
+        locked(&self.world.transcribe).vocabularies()
+    }
+
     /// What is asked of every URI that was not [`Fake::put`].
     pub fn look_up_with(&self, lookup: Lookup) {
         *locked(&self.world.lookup) = Some(lookup);
@@ -153,6 +158,14 @@ impl Fake {
         self.world.knobs.set(|set| set.latency = latency);
     }
 
+    /// How long the answers of one operation wait beyond that.
+    pub fn delay_of(&self, operation: &str, latency: Duration) {
+        let operation = operation.to_owned();
+        self.world.knobs.set(|set| {
+            set.latencies.insert(operation, latency);
+        });
+    }
+
     /// How long jobs take, and vocabularies to be ready.
     pub fn pace(&self, pace: Pace) {
         self.world.knobs.set(|set| set.pace = pace);
@@ -162,6 +175,11 @@ impl Fake {
     pub fn fail_jobs(&self, reason: Option<&str>) {
         let reason = reason.map(ToOwned::to_owned);
         self.world.knobs.set(|set| set.failure = reason);
+    }
+
+    /// How many milliseconds a voice takes for a character: 60 at first, a calm reader's pace.
+    pub fn speak_at(&self, milliseconds: usize) {
+        self.world.knobs.set(|set| set.voice = milliseconds);
     }
 
     /// The pages that Textract's jobs cannot read, from 1.

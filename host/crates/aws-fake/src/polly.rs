@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::refusal::Refusal;
-use crate::serve;
+use crate::{World, serve};
 use ssml::Run;
 use voices::{VOICES, Voice};
 
@@ -21,6 +21,9 @@ use voices::{VOICES, Voice};
 const MAX_BILLED: usize = 3_000;
 /// Characters with tags.
 const MAX_TOTAL: usize = 6_000;
+/// Milliseconds: "The output audio stream (synthesis) is limited to 10 minutes. After this is reached, any
+/// remaining speech is cut off."
+const MAX_SPOKEN: usize = 600_000;
 /// Voices in one answer, so that a client must ask again.
 const VOICES_A_PAGE: usize = 15;
 /// What is sent at once.
@@ -112,6 +115,8 @@ impl Request {
         Ok(vec![Run {
             start: 0,
             text: &self.text,
+            slowness: 1.0,
+            pause: 0,
         }])
     }
 
@@ -137,7 +142,7 @@ impl Request {
 }
 
 /// `POST /v1/speech`.
-pub(crate) fn speak(body: &[u8]) -> Result<Response, Refusal> {
+pub(crate) fn speak(world: &World, body: &[u8]) -> Result<Response, Refusal> {
     let request: Request = serve::parsed(body)?;
     request.voice()?;
     let rate = request.rate()?;
@@ -151,13 +156,16 @@ pub(crate) fn speak(body: &[u8]) -> Result<Response, Refusal> {
         let message = "Maximum text length has been exceeded";
         return Err(Refusal::caller("TextLengthExceededException", message));
     }
+    let voice = world.knobs.settings().voice;
+    let takes: usize = runs.iter().map(|run| run.milliseconds(voice)).sum();
+    let milliseconds = takes.min(MAX_SPOKEN);
     let (kind, bytes) = match request.output_format.as_str() {
-        "mp3" => ("audio/mpeg", audio::mp3(billed, rate)),
-        "ogg_vorbis" => ("audio/ogg", audio::ogg(billed, rate)),
-        "pcm" => ("audio/pcm", audio::pcm(billed, rate)),
+        "mp3" => ("audio/mpeg", audio::mp3(milliseconds, rate)),
+        "ogg_vorbis" => ("audio/ogg", audio::ogg(milliseconds, rate)),
+        "pcm" => ("audio/pcm", audio::pcm(milliseconds, rate)),
         _ => (
             "application/x-json-stream",
-            marks::lines(&runs, &request.speech_mark_types),
+            marks::lines(&runs, &request.speech_mark_types, voice),
         ),
     };
     Ok(streamed(kind, billed, bytes))

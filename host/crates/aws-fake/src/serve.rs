@@ -103,7 +103,8 @@ async fn answer(world: Arc<World>, request: http::Request<Incoming>) -> io::Resu
     let call = Call::new(parts, body);
     let trouble = world.knobs.called(&call.operation);
     world.knobs.begin(&call.operation);
-    tokio::time::sleep(world.knobs.settings().latency).await;
+    let latency = world.knobs.settings().latency_of(&call.operation);
+    tokio::time::sleep(latency).await;
     world.knobs.end(&call.operation);
     let response = respond(&world, &call, trouble);
     if trouble == Some(Trouble::Lose) {
@@ -145,7 +146,7 @@ fn respond(world: &World, call: &Call, trouble: Option<Trouble>) -> Result<Respo
 
 fn act(world: &World, call: &Call) -> Result<Response, Refusal> {
     match call.operation.as_str() {
-        "SynthesizeSpeech" => polly::speak(&call.body),
+        "SynthesizeSpeech" => polly::speak(world, &call.body),
         "DescribeVoices" => polly::voices(call.parts.uri.query().unwrap_or_default()),
         "StartTranscriptionJob" => transcribe::start(world, &call.body),
         "GetTranscriptionJob" => transcribe::get(world, &call.body),

@@ -39,6 +39,10 @@ impl Jobs {
     pub(crate) fn names(&self) -> Vec<String> {
         self.jobs.keys().cloned().collect()
     }
+
+    pub(crate) fn vocabularies(&self) -> Vec<String> {
+        self.vocabularies.keys().cloned().collect()
+    }
 }
 
 struct Job {

@@ -29,6 +29,8 @@ pub const MAX_CHARACTERS: u32 = 100_000;
 /// Tags included.
 const MAX_SOURCE: usize = 2 * MAX_CHARACTERS as usize;
 const LANGUAGE: &str = "en-US";
+/// Begins what is said of SSML that an engine does not have, so that it is told from what else is wrong.
+pub(crate) const OF_SSML: &str = "SSML: ";
 const NAMES: [&str; 2] = ["kal16", "kal"];
 /// Chunks of audio, each of a sentence, that wait for their listener.
 const AHEAD: usize = 2;
@@ -142,7 +144,9 @@ fn script(input: &Input) -> Result<Vec<Piece>, Error> {
     }
     let parts = match input {
         Input::Text(text) => vec![ssml::Part::Speech(ssml::Stretch::plain(text))],
-        Input::Ssml(ssml) => ssml::read(ssml).map_err(Error::Invalid)?,
+        Input::Ssml(ssml) => {
+            ssml::read(ssml).map_err(|why| Error::Invalid(format!("{OF_SSML}{why}")))?
+        }
     };
     let spoken = parts.iter().map(ssml::Part::characters).sum::<usize>();
     if spoken > MAX_CHARACTERS as usize {
@@ -389,6 +393,16 @@ mod tests {
         };
         let refused = flite.synthesize(&neural).await.err();
         assert!(matches!(refused, Some(Error::Invalid(_))), "{refused:?}");
+        let emphasis = Request {
+            input: Input::Ssml("<speak><emphasis>a</emphasis></speak>".into()),
+            ..text("")
+        };
+        let refused = flite.synthesize(&emphasis).await.err();
+        let is_of_ssml = |why: &str| why.starts_with(OF_SSML);
+        assert!(
+            matches!(&refused, Some(Error::Invalid(why)) if is_of_ssml(why)),
+            "{refused:?}"
+        );
         let long = flite.synthesize(&text(&"a ".repeat(50_001))).await.err();
         assert_eq!(long, Some(Error::TooLong { limit: 100_000 }));
     }

@@ -15,7 +15,7 @@ use capability::breaker::{Breaker, Policy};
 use capability::transcription::{
     Cause, Error, Failure, MediaFormat, Request, State, Transcript, Transcription,
 };
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -166,10 +166,10 @@ impl Server {
         }
     }
 
-    /// Whether there is nothing to hear, as far as that can be found out here. WAV was listened to when it
-    /// came in; of what cannot be decoded the server has the last word.
+    /// Whether there is nothing to hear, as far as that can be found out here. WAV of plain samples was
+    /// listened to when it came in; of what cannot be decoded the server has the last word.
     async fn is_silent(&self, request: &Request) -> Result<bool, Fault> {
-        if request.format == MediaFormat::Wav || !self.decoder.is_there() {
+        if !self.decoder.is_there() || self.was_heard(request).await? {
             return Ok(false);
         }
         // Such as a full disk.
@@ -183,6 +183,16 @@ impl Server {
                 Ok(false)
             }
         }
+    }
+
+    async fn was_heard(&self, request: &Request) -> Result<bool, Fault> {
+        if request.format != MediaFormat::Wav {
+            return Ok(false);
+        }
+        let head = self.blobs.get(&request.audio, 0, Some(silence::HEAD)).await;
+        let (_, head) = head.map_err(|e| blob_fault(&e))?;
+        let parts: Vec<bytes::Bytes> = head.try_collect().await.map_err(|e| blob_fault(&e))?;
+        Ok(silence::is_samples(&parts.concat()))
     }
 
     fn nothing_heard(&self, request: &Request) -> Transcript {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use self::known::Known;
 use crate::aws::{Aws, Failure, chain};
+use crate::flite::OF_SSML;
 use async_trait::async_trait;
 use aws_sdk_polly::Client;
 use aws_sdk_polly::config::Builder;
@@ -306,6 +307,9 @@ impl From<Failure> for Error {
                 code,
                 ..
             } => Self::Unavailable(code),
+            Failure::Service { code, message, .. } if code == "InvalidSsmlException" => {
+                Self::Invalid(format!("{OF_SSML}{message}"))
+            }
             Failure::Service { message, .. } => Self::Invalid(message),
         }
     }

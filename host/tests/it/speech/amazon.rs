@@ -14,9 +14,9 @@ use super::{asked, blobs, content, example, id};
 use crate::harness::{PATIENCE, TestHost};
 use crate::services;
 
-const SPEAK: &str = "SynthesizeSpeech";
+pub(super) const SPEAK: &str = "SynthesizeSpeech";
 
-async fn with_polly() -> (Fake, TestHost) {
+pub(super) async fn with_polly() -> (Fake, TestHost) {
     let fake = Fake::start().await.unwrap();
     let host = TestHost::with("components", |config| polly(config, fake.url())).await;
     (fake, host)
@@ -76,7 +76,25 @@ async fn where_polly_speaks_its_voices_are_its_own() {
     host.stop().await;
 }
 
-fn long(format: &str, engine: &str) -> Value {
+#[tokio::test]
+async fn what_was_spoken_is_found_by_a_new_host_while_polly_is_away() {
+    let (fake, host) = with_polly().await;
+    let spoken = host.post("/synthesize", example()).await.ok();
+    fake.trouble("DescribeVoices", Trouble::Fail, 100);
+    let host = host
+        .restart_changed(|config| polly(config, fake.url()))
+        .await;
+    let again = host.post("/synthesize", example()).await.ok();
+    assert_eq!(
+        (&again["cached"], &again["voice_id"], fake.calls(SPEAK)),
+        (&json!(true), &spoken["voice_id"], 1)
+    );
+    let voices = host.get("/voices?language_code=de-DE").await.ok();
+    assert_eq!(voices["voices"][0]["id"], "Vicki");
+    host.stop().await;
+}
+
+pub(super) fn long(format: &str, engine: &str) -> Value {
     let text = "Plants make sugar, and the light of the sun drives it. ".repeat(200);
     json!({ "text": text, "voice_id": "Joanna", "output_format": format, "engine": engine })
 }

@@ -50,13 +50,13 @@ async fn a_batch_is_spoken_by_events() {
         ("completed", "completed", "failed"),
         "{done}"
     );
-    assert_eq!(done["items"][2]["failure"]["code"], "INVALID_SSML");
+    assert_eq!(done["items"][2]["failure"]["code"], "UNSUPPORTED_SSML");
     let ogg = &done["items"][1];
     check_against_ffmpeg(&content(&host, ogg).await, "ogg", ogg);
     let failed = format!("/audio/{}/content", id(&done["items"][2]));
     let failed = host.get(&failed).await;
     assert_eq!(failed.code(), (409, "AUDIO_FAILED"));
-    assert_eq!(failed.body["details"]["code"], "INVALID_SSML");
+    assert_eq!(failed.body["details"]["code"], "UNSUPPORTED_SSML");
     let why = failed.body["error"].as_str().unwrap();
     assert!(why.starts_with("this audio could not be made: the local engine has no `<emphasis>`"));
     // A deletion could not reach it there.

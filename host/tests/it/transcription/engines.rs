@@ -106,7 +106,7 @@ async fn a_job_whose_engine_ended_with_its_host_is_begun_again() {
 }
 
 /// Amazon's Transcribe and S3.
-fn amazon(config: &mut Config, fake: &Fake) {
+pub(super) fn amazon(config: &mut Config, fake: &Fake) {
     let backends = &mut config.backends;
     backends.aws = aws::Config {
         endpoint_url: Some(fake.url().to_owned()),
@@ -258,21 +258,24 @@ async fn openai() -> String {
     url
 }
 
+fn whisper(url: String) -> Transcription {
+    Transcription::OpenAi(backend::openai_transcription::Config {
+        base_url: url,
+        key: None,
+        model: "whisper-1".into(),
+        room: backend::jobs::Room {
+            places: 2,
+            queue: 10,
+        },
+        timeout: PATIENCE,
+    })
+}
+
 #[tokio::test]
 async fn a_server_that_is_away_for_a_moment_is_asked_again() {
     let url = openai().await;
     let host = TestHost::with("components", |config| {
-        config.backends.transcription.what =
-            Transcription::OpenAi(backend::openai_transcription::Config {
-                base_url: url,
-                key: None,
-                model: "whisper-1".into(),
-                room: backend::jobs::Room {
-                    places: 2,
-                    queue: 10,
-                },
-                timeout: PATIENCE,
-            });
+        config.backends.transcription.what = whisper(url);
     })
     .await;
     let fields = [("language_code", "auto"), ("vocabulary", "")];
@@ -286,6 +289,44 @@ async fn a_server_that_is_away_for_a_moment_is_asked_again() {
         (&done["engine"], &done["language_code"]),
         (&json!("whisper-1"), &json!("en"))
     );
+    host.stop().await;
+}
+
+/// RIFF WAVE of a telephone: silence in the codes of IMA ADPCM, or of mu-law.
+fn telephone(tag: u8) -> Vec<u8> {
+    let (bits, code) = if tag == 0x11 { (4, 0) } else { (8, 0xFF) };
+    let mut file = wav(0, 0.0);
+    (file[20], file[34]) = (tag, bits);
+    file[24..28].copy_from_slice(&8_000_u32.to_le_bytes());
+    file[28..32].copy_from_slice(&(u32::from(bits) * 1_000).to_le_bytes());
+    file[32] = if tag == 0x11 { 0 } else { 1 };
+    file[33] = u8::from(tag == 0x11);
+    file[40..44].copy_from_slice(&16_384_u32.to_le_bytes());
+    file.extend([code; 16_384]);
+    file
+}
+
+#[tokio::test]
+async fn a_telephone_that_says_nothing_is_heard_to_say_nothing() {
+    if !crate::missing::has(&["ffmpeg"]) {
+        return;
+    }
+    let url = openai().await;
+    let host = TestHost::with("components", |config| {
+        config.backends.transcription.what = whisper(url);
+    })
+    .await;
+    // One is listened to as it comes in, the other one by the host.
+    for (tag, warning) in [(7, "SILENCE"), (0x11, "NO_SPEECH")] {
+        let taken = host.transcribe(telephone(tag), "a.wav", &[]).await;
+        assert_eq!(taken.status, 202, "{}", taken.body);
+        let done = host.transcribed(&id(&taken.body)).await;
+        assert_eq!(
+            (&done["status"], &done["transcript"]),
+            (&json!("completed"), &json!(""))
+        );
+        assert_eq!(done["warnings"], json!([warning]));
+    }
     host.stop().await;
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::retention::hurried;
 use super::{files, form, id, tone};
-use crate::harness::{PATIENCE, TestHost, config, data_dir};
+use crate::harness::{PATIENCE, TestHost, config, data_dir, sql};
 use crate::process::{Host, start};
 
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -113,7 +113,18 @@ async fn what_was_uploaded_to_a_host_that_was_killed_goes() {
         .part("file", endless);
     let sending = Client::new().post(format!("{}/transcribe/batch", host.base));
     let sending = tokio::spawn(sending.multipart(batch).send());
-    until("the first file is stored", || files(&stored) == 1).await;
+    let begun = async {
+        while files(&stored) != 1
+            || sql(folder.path(), "select key from stt.uploads")
+                .await
+                .len()
+                != 2
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let begun = tokio::time::timeout(PATIENCE, begun).await;
+    begun.expect("the first file is stored, and the second one begun");
     killed(host).await;
     assert!(sending.await.unwrap().is_err());
 

@@ -3,28 +3,38 @@
 
 use serde_json::{Value, json};
 
-use super::audio::MS_A_CHARACTER;
 use super::ssml::Run;
 
 /// A mark before it is written: its time, its rank among those of one time, its JSON.
 type Mark = (usize, u8, Value);
 
-pub(super) fn lines(runs: &[Run<'_>], kinds: &[String]) -> Vec<u8> {
+pub(super) fn lines(runs: &[Run<'_>], kinds: &[String], voice: usize) -> Vec<u8> {
     let wants = |kind: &str| kinds.iter().any(|wanted| wanted == kind);
     let mut marks: Vec<Mark> = vec![];
-    let mut spoken = 0;
+    let mut passed = 0;
     for run in runs {
+        let pace = Pace {
+            begins: passed + run.pause,
+            voice,
+        };
         if wants("sentence") {
-            marks.extend(pieces(run, spoken, "sentence", 0, sentence_ends));
+            marks.extend(pieces(run, pace, "sentence", 0, sentence_ends));
         }
         if wants("word") {
-            marks.extend(pieces(run, spoken, "word", 1, char_is_space));
+            marks.extend(pieces(run, pace, "word", 1, char_is_space));
         }
-        spoken += run.text.chars().count();
+        passed += run.milliseconds(voice);
     }
     marks.sort_by_key(|(time, rank, _)| (*time, *rank));
     let lines = marks.iter().map(|(_, _, mark)| format!("{mark}\n"));
     lines.collect::<String>().into_bytes()
+}
+
+/// When a run begins, and milliseconds a character.
+#[derive(Clone, Copy)]
+struct Pace {
+    begins: usize,
+    voice: usize,
 }
 
 /// Whether a piece ends before the second character.
@@ -38,13 +48,13 @@ fn sentence_ends(before: char, now: char) -> bool {
     ".!?".contains(before) && now.is_whitespace()
 }
 
-fn pieces(run: &Run<'_>, spoken: usize, kind: &str, rank: u8, ends: Ends) -> Vec<Mark> {
+fn pieces(run: &Run<'_>, pace: Pace, kind: &str, rank: u8, ends: Ends) -> Vec<Mark> {
     let mut pieces = vec![];
     let (mut from, mut before) = (0, ' ');
     let whole = run.text.char_indices().chain([(run.text.len(), ' ')]);
     for (at, now) in whole {
         if at == run.text.len() || ends(before, now) {
-            pieces.extend(mark(run, spoken, (kind, rank), from..at));
+            pieces.extend(mark(run, pace, (kind, rank), from..at));
             from = at;
         }
         before = now;
@@ -54,7 +64,7 @@ fn pieces(run: &Run<'_>, spoken: usize, kind: &str, rank: u8, ends: Ends) -> Vec
 
 fn mark(
     run: &Run<'_>,
-    spoken: usize,
+    pace: Pace,
     (kind, rank): (&str, u8),
     range: std::ops::Range<usize>,
 ) -> Option<Mark> {
@@ -66,7 +76,7 @@ fn mark(
     if value.is_empty() {
         return None;
     }
-    let time = (spoken + run.text[..start].chars().count()) * MS_A_CHARACTER;
+    let time = pace.begins + run.said(&run.text[..start], pace.voice);
     let start = run.start + start;
     let end = start + value.len();
     let mark = json!({"time": time, "type": kind, "start": start, "end": end, "value": value});

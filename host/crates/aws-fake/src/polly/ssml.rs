@@ -8,6 +8,22 @@ pub(super) struct Run<'a> {
     /// Byte offset in the input.
     pub(super) start: usize,
     pub(super) text: &'a str,
+    /// How much longer than usual it takes.
+    pub(super) slowness: f64,
+    /// Milliseconds of breaks before it.
+    pub(super) pause: usize,
+}
+
+impl Run<'_> {
+    /// Milliseconds that a beginning of it takes.
+    pub(super) fn said(&self, text: &str, voice: usize) -> usize {
+        ((text.chars().count() * voice) as f64 * self.slowness) as usize
+    }
+
+    /// All of it, and what comes before.
+    pub(super) fn milliseconds(&self, voice: usize) -> usize {
+        self.pause + self.said(self.text, voice)
+    }
 }
 
 const TAGS: &[&str] = &[
@@ -40,14 +56,19 @@ fn invalid(why: &str) -> Refusal {
 /// What is spoken of it.
 pub(super) fn runs<'a>(ssml: &'a str, engine: &str) -> Result<Vec<Run<'a>>, Refusal> {
     let (mut runs, mut open, mut at) = (vec![], vec![], 0);
-    let mut closed = false;
+    let (mut closed, mut slow, mut pause) = (false, Vec::<f64>::new(), 0);
     while at < ssml.len() {
         let rest = &ssml[at..];
         let Some(inner) = rest.strip_prefix('<') else {
             let text = &rest[..rest.find('<').unwrap_or(rest.len())];
             check_text(text, open.is_empty())?;
             if !open.is_empty() {
-                runs.push(Run { start: at, text });
+                runs.push(Run {
+                    start: at,
+                    text,
+                    slowness: slow.iter().product(),
+                    pause: std::mem::take(&mut pause),
+                });
             }
             at += text.len();
             continue;
@@ -57,10 +78,19 @@ pub(super) fn runs<'a>(ssml: &'a str, engine: &str) -> Result<Vec<Run<'a>>, Refu
             return Err(invalid("more than one root"));
         }
         tag(&inner[..end], engine, &mut open)?;
+        pause += break_of(&inner[..end]);
+        slow.truncate(open.len());
+        slow.resize(open.len(), slowness(&inner[..end]));
         closed = open.is_empty();
         at += end + 2;
     }
     if closed {
+        runs.push(Run {
+            start: at,
+            text: "",
+            slowness: 1.0,
+            pause,
+        });
         Ok(runs)
     } else {
         Err(invalid("an open element"))
@@ -110,6 +140,39 @@ fn tag<'a>(tag: &'a str, engine: &str, open: &mut Vec<&'a str>) -> Result<(), Re
         open.push(name);
     }
     Ok(())
+}
+
+/// An attribute's value.
+fn value<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = tag.split_once(&format!(" {name}="))?;
+    let quote = rest.chars().next()?;
+    rest[1..].split(quote).next()
+}
+
+/// Milliseconds that nothing is said at a `<break>` with a time.
+fn break_of(tag: &str) -> usize {
+    let time = value(tag, "time").filter(|_| tag.starts_with("break"));
+    let of = |time: &str| match time.strip_suffix("ms") {
+        Some(number) => number.parse::<f64>().ok(),
+        None => Some(time.strip_suffix('s')?.parse::<f64>().ok()? * 1_000.0),
+    };
+    time.and_then(of).unwrap_or_default() as usize
+}
+
+/// How much longer than usual what stands in it takes.
+fn slowness(tag: &str) -> f64 {
+    let rate = value(tag, "rate").filter(|_| tag.starts_with("prosody"));
+    match rate {
+        Some("x-slow") => 2.0,
+        Some("slow") => 1.25,
+        Some(rate) => {
+            let percent = rate
+                .strip_suffix('%')
+                .and_then(|rate| rate.parse::<f64>().ok());
+            100.0 / percent.unwrap_or(100.0)
+        }
+        None => 1.0,
+    }
 }
 
 fn check_break(name: &str, attributes: &str) -> Result<(), Refusal> {

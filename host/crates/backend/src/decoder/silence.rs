@@ -8,6 +8,8 @@ use tokio::io::AsyncReadExt;
 
 /// Of the header that [`is_plain`] knows.
 const HEADER: u64 = 44;
+/// What [`is_samples`] wants to see, in bytes.
+pub(crate) const HEAD: u64 = 36;
 /// A tenth of a second, in samples.
 const WINDOW: usize = 1_600;
 /// The loudest tenth of a second of it is quieter than any speech: 60 dB below full scale.
@@ -29,6 +31,23 @@ pub(crate) async fn is_plain(path: &Path) -> bool {
             && head[34..36] == [16, 0]
     };
     read.await.is_ok() && as_wanted(&head)
+}
+
+/// Whether a WAV file that begins so has samples that are numbers: integers of 8 to 32 bits, or floats of 32.
+/// Telephones' codecs, those of wider floats, and headers that are not known here have none.
+pub(crate) fn is_samples(head: &[u8]) -> bool {
+    let short = |at: usize| {
+        head.get(at..)?
+            .first_chunk()
+            .copied()
+            .map(u16::from_le_bytes)
+    };
+    let is_known = head.starts_with(b"RIFF") && head.get(8..16) == Some(&b"WAVEfmt "[..]);
+    let samples = matches!(
+        (short(20), short(34)),
+        (Some(1), Some(8 | 16 | 24 | 32)) | (Some(3), Some(32))
+    );
+    is_known && samples
 }
 
 /// Whether it is such a file, and nothing is to be heard in it.
@@ -78,6 +97,24 @@ pub(crate) fn tone() -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_that_are_numbers_are_told_from_codes() {
+        let of = |tag: u8, bits: u8| {
+            let mut head = tone()[..HEAD as usize].to_vec();
+            (head[20], head[34]) = (tag, bits);
+            is_samples(&head)
+        };
+        for (tag, bits) in [(1, 8), (1, 16), (1, 24), (1, 32), (3, 32)] {
+            assert!(of(tag, bits), "{tag} {bits}");
+        }
+        // A-law, mu-law, two of ADPCM, GSM, 64-bit floats.
+        for (tag, bits) in [(6, 8), (7, 8), (2, 4), (0x11, 4), (0x31, 0), (3, 64)] {
+            assert!(!of(tag, bits), "{tag} {bits}");
+        }
+        assert!(!is_samples(&tone()[..35]));
+        assert!(!is_samples(b"RIFF\0\0\0\0WAVEJUNK"));
+    }
 
     #[tokio::test]
     async fn silence_is_told_from_sound() {
