@@ -275,7 +275,8 @@ async fn wait() {
 }
 
 fn flood() {
-    for _ in 0..20_000 {
+    // Several times `limits.log_kib`.
+    for _ in 0..4_000 {
         eprintln!("INFO a line that fills the log with nothing of any use to anybody at all");
     }
 }

@@ -85,9 +85,9 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-fn bearer() -> String {
+fn bearer(user: &str) -> String {
     let valid = Duration::from_secs(3_600);
-    let token = token::sign(SECRET.as_bytes(), "alice", Role::User, valid).unwrap();
+    let token = token::sign(SECRET.as_bytes(), user, Role::User, valid).unwrap();
     format!("Bearer {token}")
 }
 
@@ -135,7 +135,7 @@ fn cost() {
     let bare = runtime.block_on(bare(&running.platform));
     let whole = runtime.block_on(gateway(&running.platform, &config));
     load::pin_process(0);
-    let bearer = bearer();
+    let bearer = bearer("alice");
     let round = |address| {
         let headers = [("authorization", bearer.clone())];
         load::run_with(address, "/probe/empty", headers, CONNECTIONS, ROUND)

@@ -1,5 +1,5 @@
 //! What speaking costs: the host's own voice by itself and through the service, in one process on one
-//! core; how soon a long text is heard; and what a text costs that was spoken before. `just bench-speech`
+//! core; and, on all, how soon a long text is heard, and what a text costs that was spoken before. `just bench-speech`
 //! runs it. Each figure has its target beside it; one that misses it by far fails the bench.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
@@ -15,6 +15,8 @@ use capability::speech::{Format, Input, Request, Speech};
 use futures::{StreamExt, TryStreamExt};
 use host::config::Config;
 use host::gateway::{self, Gateway};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -78,17 +80,13 @@ impl Figure {
 }
 
 fn main() -> ExitCode {
-    let cpu = nix::sched::CpuSet::new();
-    let mut one = cpu;
+    let all = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    let mut one = CpuSet::new();
     one.set(0).unwrap();
-    // Before the runtime has threads, which inherit it.
-    nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &one).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    let figures = runtime.block_on(measure());
+    let mut figures = hosted(&one, speed);
+    figures.extend(hosted(&all, async |client, base| {
+        vec![first_byte(client, base).await, hits(client, base).await]
+    }));
     let (what, measured, target) = ("", "measured", "target");
     println!("| {what:<48} | {measured:>14} | {target:>15} |");
     figures.iter().for_each(Figure::print);
@@ -98,7 +96,22 @@ fn main() -> ExitCode {
     }
 }
 
-async fn measure() -> Vec<Figure> {
+/// Measures with a host of its own on those processors.
+fn hosted(
+    on: &CpuSet,
+    measure: impl AsyncFnOnce(&reqwest::Client, &str) -> Vec<Figure>,
+) -> Vec<Figure> {
+    // Before the runtime has threads, which inherit it.
+    sched_setaffinity(Pid::from_raw(0), on).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(measured(measure))
+}
+
+async fn measured(measure: impl AsyncFnOnce(&reqwest::Client, &str) -> Vec<Figure>) -> Vec<Figure> {
     let folder = tempfile::tempdir().unwrap();
     // The private database's user walks through it.
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -115,9 +128,7 @@ async fn measure() -> Vec<Figure> {
         Duration::ZERO,
     ));
     let client = reqwest::Client::new();
-    let mut figures = speed(&client, &base).await;
-    figures.push(first_byte(&client, &base).await);
-    figures.push(hits(&client, &base).await);
+    let figures = measure(&client, &base).await;
     running
         .stop(tokio::time::Instant::now() + Duration::from_secs(10))
         .await;
