@@ -15,6 +15,7 @@ mod paced;
 mod peers;
 mod probes;
 pub(crate) mod problem;
+pub(crate) mod shares;
 mod status;
 mod tls;
 pub(crate) mod trace;

@@ -24,7 +24,8 @@ pub(crate) use self::address::key;
 pub(crate) use self::flight::Aloft;
 use self::flight::Flight;
 pub(crate) use self::headers::{Told, name, seconds};
-pub(crate) use self::places::{Place, Places};
+pub(crate) use self::places::Place;
+use self::places::Places;
 use super::auth::Known;
 use crate::config::limits::{Counted, Limits as Config, Rule, Scope};
 

@@ -23,8 +23,9 @@ use tokio::time::timeout;
 use super::held::Held;
 use super::limits::Peer;
 use super::paced::Paced;
-use super::peers::{PeerPlace, Peers};
+use super::peers::Peers;
 use super::problem;
+use super::shares::Share;
 use super::tls::{Tls, TlsError};
 use crate::config::edge::Edge;
 
@@ -84,11 +85,9 @@ impl Door {
             peers: Peers::new(edge.max_connections, proxies),
         })
     }
-}
 
-impl Door {
     /// For a connection from there.
-    fn place(&self, from: SocketAddr) -> Option<(OwnedSemaphorePermit, Option<PeerPlace>)> {
+    fn place(&self, from: SocketAddr) -> Option<(OwnedSemaphorePermit, Option<Share>)> {
         let own = self.peers.place(from.ip()).ok()?;
         Some((self.places.clone().try_acquire_owned().ok()?, own))
     }
@@ -99,7 +98,7 @@ impl Door {
 pub(crate) struct Connection {
     /// Whether by TLS.
     pub(crate) is_secure: bool,
-    _place: Arc<(OwnedSemaphorePermit, Option<PeerPlace>)>,
+    _place: Arc<(OwnedSemaphorePermit, Option<Share>)>,
 }
 
 /// Serves until `shutdown` resolves, then finishes what is running, for `drain` at most.

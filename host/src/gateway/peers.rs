@@ -1,31 +1,22 @@
 //! Connections by address: one machine has a part of the places, so that it cannot keep all others out by
 //! holding them and saying nothing.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
 
 use super::limits::key;
+use super::shares::{Share, Shares};
 
 /// Of all places, one address has so much.
 const PART: usize = 4;
 
 /// Connections, by address.
-#[derive(Clone)]
 pub(super) struct Peers {
     most: usize,
     /// Behind which are many.
-    proxies: Arc<[IpNet]>,
-    counts: Arc<Mutex<HashMap<u128, usize>>>,
-}
-
-/// One of them, until it is dropped.
-pub(super) struct PeerPlace {
-    peers: Peers,
-    key: u128,
+    proxies: Vec<IpNet>,
+    counts: Shares,
 }
 
 /// An address has as many as one may.
@@ -36,43 +27,19 @@ impl Peers {
     pub(super) fn new(places: usize, proxies: &[IpNet]) -> Self {
         Self {
             most: (places / PART).max(1),
-            proxies: proxies.into(),
-            counts: Arc::default(),
+            proxies: proxies.to_vec(),
+            counts: Shares::default(),
         }
     }
 
     /// `None` where the address is this machine's or a proxy's, and many may come by it.
-    pub(super) fn place(&self, from: IpAddr) -> Result<Option<PeerPlace>, Full> {
+    pub(super) fn place(&self, from: IpAddr) -> Result<Option<Share>, Full> {
         let is_shared = |from| self.proxies.iter().any(|proxy| proxy.contains(&from));
         let from = from.to_canonical();
         if from.is_loopback() || is_shared(from) {
             return Ok(None);
         }
-        let key = key(from);
-        let mut counts = self.lock();
-        let count = counts.entry(key).or_default();
-        if *count >= self.most {
-            return Err(Full);
-        }
-        *count += 1;
-        drop(counts);
-        let peers = self.clone();
-        Ok(Some(PeerPlace { peers, key }))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<u128, usize>> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for PeerPlace {
-    fn drop(&mut self) {
-        if let Entry::Occupied(mut count) = self.peers.lock().entry(self.key) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
+        self.counts.take(key(from), self.most).map(Some).ok_or(Full)
     }
 }
 
@@ -92,6 +59,6 @@ mod tests {
             assert!(from(many).is_ok_and(|place| place.is_none()), "{many}");
         }
         drop(held);
-        assert!(peers.lock().is_empty());
+        assert!(peers.counts.is_empty());
     }
 }

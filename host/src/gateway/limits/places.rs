@@ -1,27 +1,23 @@
 //! What one user has in hand of one component: a part of its turns, so that the others' requests find some
 //! however slowly theirs are sent or taken.
 
-use std::collections::HashMap;
-use std::collections::hash_map::{DefaultHasher, Entry};
-use std::hash::{Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use capability::ComponentName;
+
+use crate::gateway::shares::{Share, Shares};
 
 /// Of a component's turns, one user has a fourth.
 const PART: usize = 4;
 /// As many as a WebSocket has subscriptions, whatever the component's turns are.
 const LEAST: usize = 16;
 
-/// Requests in hand, by hashes of user and component: a place costs no memory but its count's.
-#[derive(Clone, Default)]
-pub(crate) struct Places(Arc<Mutex<HashMap<u128, usize>>>);
+/// Requests in hand, by hashes of user and component.
+#[derive(Default)]
+pub(crate) struct Places(Shares);
 
 /// A request in hand; hold it until its answer's last byte.
-pub(crate) struct Place {
-    places: Places,
-    key: u128,
-}
+pub(crate) type Place = Share;
 
 impl Places {
     /// `None` where the user has as many as one may of a component that has so many turns.
@@ -29,32 +25,7 @@ impl Places {
         let mut hasher = DefaultHasher::new();
         of.hash(&mut hasher);
         let key = user ^ u128::from(hasher.finish());
-        let mut places = self.lock();
-        let count = places.entry(key).or_default();
-        if *count >= (turns / PART).max(LEAST) {
-            return None;
-        }
-        *count += 1;
-        drop(places);
-        Some(Place {
-            places: self.clone(),
-            key,
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<u128, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Entry::Occupied(mut count) = self.places.lock().entry(self.key) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
+        self.0.take(key, (turns / PART).max(LEAST))
     }
 }
 
@@ -77,6 +48,6 @@ mod tests {
         held.pop();
         assert!(places.take(1, &name(chat), 128).is_some());
         drop(held);
-        assert!(places.lock().is_empty());
+        assert!(places.0.is_empty());
     }
 }
