@@ -121,7 +121,6 @@ pub struct Breaker {
 pub struct Permit<'a> {
     breaker: &'a Breaker,
     trial: Option<u64>,
-    judged: bool,
 }
 
 impl Breaker {
@@ -193,7 +192,6 @@ impl Breaker {
         Some(Permit {
             breaker: self,
             trial,
-            judged: false,
         })
     }
 
@@ -204,8 +202,7 @@ impl Breaker {
 
 impl Permit<'_> {
     /// The server answered, whatever it said.
-    pub fn succeeded(mut self) {
-        self.judged = true;
+    pub fn succeeded(self) {
         let (policy, now) = (self.breaker.policy, Instant::now());
         let mut circuit = self.breaker.lock();
         // A late answer to a call from before it opened says nothing of now.
@@ -224,8 +221,7 @@ impl Permit<'_> {
         self.failed_at(Instant::now());
     }
 
-    fn failed_at(mut self, now: Instant) {
-        self.judged = true;
+    fn failed_at(self, now: Instant) {
         let policy = self.breaker.policy;
         let mut circuit = self.breaker.lock();
         let opens = match *circuit {
@@ -246,11 +242,12 @@ impl Permit<'_> {
 }
 
 impl Drop for Permit<'_> {
-    /// The next one may try.
+    /// The next one may try. A verdict has ended the trial before.
     fn drop(&mut self) {
+        let Some(own) = self.trial else { return };
         let mut circuit = self.breaker.lock();
         match *circuit {
-            Circuit::HalfOpen { trial, .. } if self.trial == Some(trial) && !self.judged => {
+            Circuit::HalfOpen { trial, .. } if trial == own => {
                 let until = Instant::now();
                 *circuit = Circuit::Open { until };
             }
