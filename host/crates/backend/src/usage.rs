@@ -12,9 +12,19 @@ use tokio_util::task::AbortOnDropHandle;
 /// Of days that are over, one is kept: for who asks at midnight.
 const SWEEP: Duration = Duration::from_secs(3_600);
 
-/// The day that a kind is counted in, as SQL.
-const DAY: &str = "case when $3 = 'storage_bytes' then '-infinity'::date \
-     else (now() at time zone 'utc')::date end";
+/// The day that a kind is counted in at that time, as SQL.
+macro_rules! day {
+    ($at:literal) => {
+        concat!(
+            "case when $3 = 'storage_bytes' then '-infinity'::date else (",
+            $at,
+            " at time zone 'utc')::date end"
+        )
+    };
+}
+
+/// The day that a kind is counted in now, as SQL.
+const DAY: &str = day!("now()");
 
 /// All users' usage.
 pub struct PgUsage {
@@ -149,13 +159,11 @@ impl Usage for PgUsage {
         by: i64,
         ago: Duration,
     ) -> Result<(), Error> {
-        // As `DAY` was then.
-        let corrected = sqlx::query(
+        let corrected = sqlx::query(concat!(
             "update lectern.usage set amount = greatest(0, amount + $4) \
-             where tenant = $1 and subject = $2 and kind = $3 and day = \
-             case when $3 = 'storage_bytes' then '-infinity'::date \
-             else (now() at time zone 'utc' - make_interval(secs => $5))::date end",
-        )
+             where tenant = $1 and subject = $2 and kind = $3 and day = ",
+            day!("(now() - make_interval(secs => $5))")
+        ))
         .bind(&who.tenant)
         .bind(&who.user)
         .bind(kind.name())

@@ -18,6 +18,14 @@ const LONGEST_REST: Duration = Duration::from_secs(60);
 /// An attempt takes less: after that, whoever made it is gone.
 const LEASE: Duration = Duration::from_secs(60);
 
+/// What a webhook is still to be told.
+macro_rules! waiting {
+    () => {
+        "(select count(*) from lectern.webhook_deliveries d \
+         where d.webhook = webhooks.id and d.due_at is not null)"
+    };
+}
+
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
 #[error("the webhooks cannot be reached: {0}")]
@@ -210,14 +218,14 @@ impl Webhooks {
         event: &str,
         body: &str,
     ) -> Result<u64, Error> {
-        let told = sqlx::query(
+        let told = sqlx::query(concat!(
             "insert into lectern.webhook_deliveries (webhook, message, event, body) \
              select id, $3, $4, $5 from lectern.webhooks \
              where tenant = $1 and user_id = $2 and $4 = any(events) and disabled_at is null \
-             and (select count(*) from lectern.webhook_deliveries d \
-                  where d.webhook = webhooks.id and d.due_at is not null) < $6 \
-             on conflict do nothing",
-        )
+             and ",
+            waiting!(),
+            " < $6 on conflict do nothing",
+        ))
         .bind(&owner.tenant)
         .bind(&owner.user)
         .bind(message)
@@ -237,13 +245,13 @@ impl Webhooks {
         event: &str,
         body: &str,
     ) -> Result<(), Error> {
-        sqlx::query(
+        sqlx::query(concat!(
             "insert into lectern.webhook_deliveries (webhook, message, event, body) \
              select id, $2, $3, $4 from lectern.webhooks where id = $1 \
-             and (select count(*) from lectern.webhook_deliveries d \
-                  where d.webhook = webhooks.id and d.due_at is not null) < $5 \
-             on conflict do nothing",
-        )
+             and ",
+            waiting!(),
+            " < $5 on conflict do nothing",
+        ))
         .bind(id)
         .bind(message)
         .bind(event)
