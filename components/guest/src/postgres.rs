@@ -167,6 +167,13 @@ pub async fn execute_in(
     Ok(tx.execute(statement.to_owned(), params).await?)
 }
 
+/// Holds what has that name, in a transaction's own database, until it ends: of two that make something at once
+/// the second finds what the first made.
+pub async fn lock_in(tx: &Transaction, name: &str) -> Result<(), Problem> {
+    let lock = "select pg_advisory_xact_lock(hashtextextended($1, 0))";
+    execute_in(tx, lock, params![name]).await.map(|_| ())
+}
+
 /// Ends it with its effects.
 pub async fn commit(tx: Transaction) -> Result<(), Problem> {
     Ok(Transaction::commit(tx).await?)

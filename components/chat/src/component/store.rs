@@ -126,12 +126,7 @@ async fn make_session(
     let parts = [user.tenant.as_bytes(), user.id.as_bytes(), name.as_bytes()];
     // Two first questions in one session make one. No index can see to that, as a migration adds none that
     // refuses rows.
-    postgres::execute_in(
-        tx,
-        "select pg_advisory_xact_lock(hashtextextended($1, 0))",
-        params![fingerprint(&parts)],
-    )
-    .await?;
+    postgres::lock_in(tx, &fingerprint(&parts)).await?;
     let make = format!(
         "insert into chat_sessions (session_id, name, tenant, user_id, title) \
          select case when other then $5::text else $1::text end, case when other then $1::text end, \

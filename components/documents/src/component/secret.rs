@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use guest::idempotency::Key;
 use guest::uuid::Uuid;
-use guest::{Json, Problem, blobs, params, postgres};
+use guest::{Json, Problem, blobs, postgres};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
@@ -67,8 +67,7 @@ async fn print_key() -> Result<Vec<u8>, Problem> {
         return Ok(key);
     }
     let tx = postgres::begin().await?;
-    let lock = "select pg_advisory_xact_lock(hashtextextended($1, 0))";
-    postgres::execute_in(&tx, lock, params![PRINT_KEY]).await?;
+    postgres::lock_in(&tx, PRINT_KEY).await?;
     if let Some(key) = read_key(PRINT_KEY).await? {
         return Ok(key);
     }

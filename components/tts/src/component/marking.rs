@@ -6,14 +6,13 @@ use std::ops::Range;
 use axum::http::StatusCode;
 use guest::bindings::capabilities::lectern::platform::speech::Error;
 use guest::postgres::Row;
-use guest::wasip3::clocks::monotonic_clock;
 use guest::{Problem, params, postgres};
 use serde_json::json;
 
 use super::engine::{self, Speaker};
 use super::failure::Failure;
 use super::library;
-use super::rendition::{FIRST_LOOK, LAST_LOOK, Rendition};
+use super::rendition::{self, FIRST_LOOK, Rendition};
 use super::speaking::{self, Stopped};
 use crate::chunk::{self, Chunk, Limit};
 use crate::format::Format;
@@ -54,8 +53,7 @@ pub(super) async fn marks(
             }
             break told.map_err(Failure::problem)?;
         }
-        monotonic_clock::wait_for(pause).await;
-        pause = (pause * 2).min(LAST_LOOK);
+        rendition::wait(&mut pause).await;
     };
     marks.retain(|mark| kinds.contains(&mark.kind));
     Ok(marks)

@@ -33,7 +33,7 @@ const RENEW: u64 = 15_000_000_000;
 const MISSED: u32 = 2;
 /// Between two looks at a row that somebody else makes: at first, and at most, in nanoseconds.
 pub(super) const FIRST_LOOK: u64 = 20_000_000;
-pub(super) const LAST_LOOK: u64 = 500_000_000;
+const LAST_LOOK: u64 = 500_000_000;
 /// Of one audio: a hundred thousand characters at 48 kHz are a gigabyte of samples.
 const MAX_BYTES: u64 = 2 << 30;
 /// Of samples that are kept until their header can be written; longer ones are stored twice.
@@ -153,8 +153,7 @@ pub(super) async fn turn(
                 return Ok(Turn::Ready(rendition));
             }
             Some(State::Making { has_lapsed: false }) => {
-                monotonic_clock::wait_for(pause).await;
-                pause = (pause * 2).min(LAST_LOOK);
+                wait(&mut pause).await;
             }
             Some(State::Making { has_lapsed: true }) => lapse(content_key).await?,
             None => {
@@ -164,6 +163,12 @@ pub(super) async fn turn(
             }
         }
     }
+}
+
+/// Before the next look at what somebody else makes, which is longer each time.
+pub(super) async fn wait(pause: &mut u64) {
+    monotonic_clock::wait_for(*pause).await;
+    *pause = (*pause * 2).min(LAST_LOOK);
 }
 
 /// Ends a dead maker's claim.
