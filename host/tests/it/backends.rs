@@ -17,10 +17,9 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::json;
 use sqlx::Connection;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use crate::deploy::probe;
-use crate::harness::{PATIENCE, TestHost, config, data_dir};
+use crate::harness::{PATIENCE, TestHost, config, data_dir, database};
 use crate::metrics::{scrape, value};
 use crate::services;
 
@@ -167,14 +166,8 @@ async fn a_service_can_have_a_database_of_its_own() {
         "document_context": { "document_id": id },
     });
     host.post("/chat", question).await.ok();
-    let password = std::fs::read_to_string(folder.path().join("postgres/password")).unwrap();
-    let options = PgConnectOptions::new_without_pgpass()
-        .socket(folder.path().join("postgres/socket"))
-        .username("lectern")
-        .password(&password);
-    let count = async |database: &str, sql: &'static str| -> Option<i64> {
-        let options = options.clone().database(database);
-        let mut connection = PgConnection::connect_with(&options).await.unwrap();
+    let count = async |name: &str, sql: &'static str| -> Option<i64> {
+        let mut connection = database(folder.path(), name).await;
         let found = sqlx::query_scalar(sql).fetch_one(&mut connection).await;
         connection.close().await.unwrap();
         found.ok()

@@ -89,13 +89,17 @@ async fn upload(caller: &Caller<'_>) -> Value {
     uploaded["document_id"].clone()
 }
 
+async fn with_tokens() -> TestHost {
+    let secret = String::from_utf8(KEY.to_vec()).unwrap();
+    TestHost::with("components", |config| {
+        config.identity.secret = Some(secret.into());
+    })
+    .await
+}
+
 #[tokio::test]
 async fn nothing_of_one_is_seen_or_changed_by_another_whatever_the_route() {
-    let secret = String::from_utf8(KEY.to_vec()).unwrap();
-    let host = TestHost::with("components", |config| {
-        config.identity.secret = Some(secret.into())
-    })
-    .await;
+    let host = with_tokens().await;
     let caller = |user, tenant, role| Caller {
         host: &host,
         token: token_of(user, tenant, role),
@@ -189,11 +193,7 @@ fn told(answer: Answer) -> (u16, Value) {
 
 #[tokio::test]
 async fn a_session_s_name_does_not_tell_whether_others_use_it() {
-    let secret = String::from_utf8(KEY.to_vec()).unwrap();
-    let host = TestHost::with("components", |config| {
-        config.identity.secret = Some(secret.into())
-    })
-    .await;
+    let host = with_tokens().await;
     let caller = |user, tenant| Caller {
         host: &host,
         token: token_of(user, tenant, Role::User),
@@ -259,11 +259,7 @@ async fn a_session_s_name_does_not_tell_whether_others_use_it() {
 
 #[tokio::test]
 async fn nobody_keeps_another_out_of_a_session() {
-    let secret = String::from_utf8(KEY.to_vec()).unwrap();
-    let host = TestHost::with("components", |config| {
-        config.identity.secret = Some(secret.into())
-    })
-    .await;
+    let host = with_tokens().await;
     let caller = |user| Caller {
         host: &host,
         token: token_of(user, Some("school"), Role::User),

@@ -1,16 +1,15 @@
 //! The host dies at a named step of upload → processed → notes → the other services' context, and
 //! the next one finishes what it left: nothing lost, nothing doubled.
 
-use std::path::Path;
 use std::time::Duration;
 
 use corpus::samples::BIOLOGY;
 use serde_json::Value;
 use sqlx::Connection;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnection;
 use tokio::process::Command;
 
-use crate::harness::{PATIENCE, TestHost, data_dir, target};
+use crate::harness::{PATIENCE, TestHost, data_dir, database, target};
 use crate::process::{Host, count, effects, start};
 
 /// Each is passed several times by one document: by the upload, by each consumer.
@@ -48,17 +47,6 @@ impl Host {
         let body: Value = reqwest::get(url).await.ok()?.json().await.ok()?;
         Some(body["status"].clone())
     }
-}
-
-async fn database(folder: &Path) -> PgConnection {
-    let home = folder.join("postgres");
-    let password = std::fs::read_to_string(home.join("password")).unwrap();
-    let options = PgConnectOptions::new_without_pgpass()
-        .socket(home.join("socket"))
-        .username("lectern")
-        .password(&password)
-        .database("lectern");
-    PgConnection::connect_with(&options).await.unwrap()
 }
 
 /// Nothing waits any more.
@@ -110,7 +98,7 @@ async fn dies_and_recovers(step: &str, nth: usize) -> bool {
     let _ = doomed.child.kill().await;
 
     let host = start(folder.path(), "", &[]).await;
-    let mut connection = database(folder.path()).await;
+    let mut connection = database(folder.path(), "lectern").await;
     settled(&mut connection).await;
     let documents = count(&mut connection, "select count(*) from documents.documents").await;
     let completed = count(
@@ -179,7 +167,7 @@ async fn a_host_that_is_killed_at_any_moment_loses_and_doubles_nothing() {
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
         doomed.child.kill().await.unwrap();
         let host = start(folder.path(), "", &[]).await;
-        let mut connection = database(folder.path()).await;
+        let mut connection = database(folder.path(), "lectern").await;
         settled(&mut connection).await;
         assert_eq!(
             host.status(&id).await.unwrap(),

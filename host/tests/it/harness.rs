@@ -13,7 +13,8 @@ use host::token::{self, Role};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, Response};
 use serde_json::Value;
-use sqlx::Connection;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
@@ -379,15 +380,20 @@ pub(crate) fn pdf(pages: &[&str]) -> Vec<u8> {
     file.into_bytes()
 }
 
-/// Asks the PostgreSQL of the host that keeps its data in that folder.
-pub(crate) async fn sql(folder: &Path, statement: &'static str) -> Vec<String> {
+/// To a database of the private PostgreSQL of the host that keeps its data in that folder, as the administrator.
+pub(crate) async fn database(folder: &Path, name: &str) -> PgConnection {
     let home = folder.join("postgres");
-    let options = sqlx::postgres::PgConnectOptions::new_without_pgpass()
+    let options = PgConnectOptions::new_without_pgpass()
         .socket(home.join("socket"))
         .username("lectern")
         .password(&std::fs::read_to_string(home.join("password")).unwrap())
-        .database("lectern");
-    let mut connection = sqlx::PgConnection::connect_with(&options).await.unwrap();
+        .database(name);
+    PgConnection::connect_with(&options).await.unwrap()
+}
+
+/// The first column of each row.
+pub(crate) async fn sql(folder: &Path, statement: &'static str) -> Vec<String> {
+    let mut connection = database(folder, "lectern").await;
     let rows = sqlx::query_scalar(statement)
         .fetch_all(&mut connection)
         .await

@@ -6,7 +6,7 @@ use corpus::samples::{BIOLOGY, HISTORY};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use crate::harness::{PATIENCE, TestHost, data_dir, pdf};
+use crate::harness::{PATIENCE, TestHost, data_dir, database, pdf};
 use crate::process;
 
 /// A statement as the administrator; its first column.
@@ -367,7 +367,7 @@ async fn the_key_stays_until_the_answers_are_in() {
     let host = process::start(folder.path(), "", &[]).await;
     let client = reqwest::Client::new();
     let mut all = Vec::new();
-    let mut connection = connect(folder.path()).await;
+    let mut connection = database(folder.path(), "lectern").await;
     for statement in REMEMBER {
         let done = sqlx::query(statement).execute(&mut connection).await;
         done.unwrap();
@@ -417,17 +417,6 @@ async fn the_key_stays_until_the_answers_are_in() {
             assert!(!text.contains(name), "{name}\n{text}");
         }
     }
-}
-
-async fn connect(folder: &std::path::Path) -> sqlx::PgConnection {
-    use sqlx::Connection;
-    let home = folder.join("postgres");
-    let options = sqlx::postgres::PgConnectOptions::new_without_pgpass()
-        .socket(home.join("socket"))
-        .username("lectern")
-        .password(&std::fs::read_to_string(home.join("password")).unwrap())
-        .database("lectern");
-    sqlx::PgConnection::connect_with(&options).await.unwrap()
 }
 
 #[tokio::test]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use aws_fake::{Fake, Object, Pace};
+use aws_fake::{Fake, Pace};
 use reqwest::Method;
 
-use super::engines::amazon;
+use super::engines::{amazon, recordings_say};
 use super::retention::hurried;
 use super::{calls, engine, form, hearing, hears, id, keep_events, tone, wav};
 use crate::harness::{PATIENCE, TestHost};
@@ -79,6 +79,11 @@ async fn a_recording_that_is_deleted_before_its_turn_stays_deleted() {
     host.stop().await;
 }
 
+async fn of_alice(host: &TestHost, request: reqwest::RequestBuilder) -> serde_json::Value {
+    let request = request.header("authorization", bearer("alice", None));
+    host.send(request).await.ok()
+}
+
 #[tokio::test]
 async fn the_seconds_of_what_is_deleted_unheard_are_given_back() {
     let folder = tempfile::tempdir().unwrap();
@@ -89,12 +94,7 @@ async fn the_seconds_of_what_is_deleted_unheard_are_given_back() {
     })
     .await;
     hold_requests(&host).await;
-    let alice = bearer("alice", None);
-    let send = async |request: reqwest::RequestBuilder| {
-        host.send(request.header("authorization", &alice))
-            .await
-            .ok()
-    };
+    let send = async |request| of_alice(&host, request).await;
     let used = async || {
         let usage = send(host.request(Method::GET, "/usage")).await;
         usage["usage"]["stt_seconds"]["used"].clone()
@@ -120,12 +120,7 @@ async fn what_was_heard_beyond_the_length_that_was_told_is_counted() {
         config.limits.budgets.transcription_seconds = Some(1_000);
     })
     .await;
-    let alice = bearer("alice", None);
-    let send = async |request: reqwest::RequestBuilder| {
-        host.send(request.header("authorization", &alice))
-            .await
-            .ok()
-    };
+    let send = async |request| of_alice(&host, request).await;
     // A second, says the file; the engine hears a hundred.
     let dictate = host.request(Method::POST, "/transcribe");
     send(dictate.multipart(form(wav(900, 0.5), "a.wav", &[]))).await;
@@ -147,10 +142,7 @@ async fn what_was_heard_beyond_the_length_that_was_told_is_counted() {
 #[tokio::test]
 async fn the_vocabulary_of_a_job_that_is_deleted_while_it_begins_is_forgotten() {
     let fake = Fake::start().await.unwrap();
-    fake.look_up_with(Box::new(|uri| {
-        uri.starts_with("s3://recordings/")
-            .then(|| Object::Audio("Hello.".into()))
-    }));
+    recordings_say(&fake, "Hello.");
     fake.pace(Pace::Looks(u32::MAX));
     fake.delay_of("CreateVocabulary", Duration::from_secs(2));
     let host = TestHost::with("components", |config| amazon(config, &fake)).await;

@@ -125,14 +125,18 @@ pub(super) fn amazon(config: &mut Config, fake: &Fake) {
     backends.transcription.what = Transcription::Transcribe(vec![]);
 }
 
-#[tokio::test]
-async fn transcribe_is_asked_until_it_has_ended_and_forgets() {
-    let fake = Fake::start().await.unwrap();
-    fake.look_up_with(Box::new(|uri| {
-        let said = "Hello, you there. I am well.";
+/// What is in the bucket, to the fake.
+pub(super) fn recordings_say(fake: &Fake, said: &'static str) {
+    fake.look_up_with(Box::new(move |uri| {
         uri.starts_with("s3://recordings/")
             .then(|| Object::Audio(said.into()))
     }));
+}
+
+#[tokio::test]
+async fn transcribe_is_asked_until_it_has_ended_and_forgets() {
+    let fake = Fake::start().await.unwrap();
+    recordings_say(&fake, "Hello, you there. I am well.");
     // Slow, throttled, and with an answer that is lost: all of that passes.
     fake.pace(Pace::Looks(4));
     fake.trouble("StartTranscriptionJob", Trouble::Lose, 1);
@@ -190,10 +194,7 @@ async fn transcribe_is_asked_until_it_has_ended_and_forgets() {
 #[tokio::test]
 async fn a_job_that_is_deleted_while_it_runs_is_forgotten_after_a_restart() {
     let fake = Fake::start().await.unwrap();
-    fake.look_up_with(Box::new(|uri| {
-        uri.starts_with("s3://recordings/")
-            .then(|| Object::Audio("Hello.".into()))
-    }));
+    recordings_say(&fake, "Hello.");
     fake.pace(Pace::Looks(u32::MAX));
     let host = TestHost::with("components", |config| amazon(config, &fake)).await;
     let job = id(&host.transcribe(tone(), "a.wav", &[]).await.ok());
