@@ -83,6 +83,9 @@ pub(crate) fn run() {
                 outcome.failed,
             );
         }
+        // Of learners who have hundreds of sessions by now.
+        let after = peak(load, address, &asking);
+        println!("afterwards: {after:.0} a second at most");
     });
     runtime.block_on(running.stop(tokio::time::Instant::now() + Duration::from_secs(10)));
 }

@@ -51,5 +51,6 @@ mod speech;
 mod swap;
 mod traces;
 mod transcription;
+mod volume;
 mod webhooks;
 mod websocket;

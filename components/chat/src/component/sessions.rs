@@ -46,14 +46,16 @@ fn search(q: &str) -> String {
     format!("{hits}{FOUND}")
 }
 
-/// Microseconds order as the timestamps do, and are exact in a cursor.
+/// Microseconds order as the timestamps do, and are exact in a cursor. As the index `chat_sessions_by_owner` has
+/// them, so that a page is read from it and no more.
 const LIST: &str = "select coalesce(s.name, s.session_id), s.created_at, \
      (select max(m.timestamp) from chat_messages m where m.session_id = s.session_id), \
      (select count(*) from chat_messages m where m.session_id = s.session_id), s.title, \
-     (extract(epoch from s.updated_at) * 1000000)::bigint from chat_sessions s \
+     (extract(epoch from s.updated_at) * 1000000)::bigint, s.session_id from chat_sessions s \
      where s.tenant = $1 and s.user_id = $2 \
-     and ($3 = 9223372036854775807 or (s.updated_at, coalesce(s.name, s.session_id)) < (timestamptz 'epoch' + $3 * interval '1 microsecond', $4)) \
-     order by s.updated_at desc, coalesce(s.name, s.session_id) desc limit $5";
+     and (s.updated_at, s.session_id) < (case when $3 = 9223372036854775807 then timestamptz 'infinity' \
+         else timestamptz 'epoch' + $3 * interval '1 microsecond' end, $4) \
+     order by s.updated_at desc, s.session_id desc limit $5";
 
 /// Messages by PostgreSQL's index, the last word by its beginning; titles by their letters.
 const BY_WORDS: &str = "with asked as (select case when websearch_to_tsquery('simple', $6)::text like '%''' \
@@ -73,28 +75,29 @@ const BY_LETTERS: &str = "with hits as (select distinct on (m.session_id) m.sess
 const FOUND: &str = "select coalesce(s.name, s.session_id), s.created_at, \
      (select max(m.timestamp) from chat_messages m where m.session_id = s.session_id), \
      (select count(*) from chat_messages m where m.session_id = s.session_id), s.title, \
-     (extract(epoch from s.updated_at) * 1000000)::bigint, hits.snippet, hits.message_id \
+     (extract(epoch from s.updated_at) * 1000000)::bigint, s.session_id, hits.snippet, hits.message_id \
      from chat_sessions s left join hits on hits.session_id = s.session_id \
      where s.tenant = $1 and s.user_id = $2 \
      and (hits.message_id is not null or position(lower($6) in lower(coalesce(s.title, ''))) > 0) \
-     and ($3 = 9223372036854775807 or (s.updated_at, coalesce(s.name, s.session_id)) < (timestamptz 'epoch' + $3 * interval '1 microsecond', $4)) \
-     order by s.updated_at desc, coalesce(s.name, s.session_id) desc limit $5";
+     and (s.updated_at, s.session_id) < (case when $3 = 9223372036854775807 then timestamptz 'infinity' \
+         else timestamptz 'epoch' + $3 * interval '1 microsecond' end, $4) \
+     order by s.updated_at desc, s.session_id desc limit $5";
 
 fn session(mut row: Row, searched: bool) -> (Cursor, Value) {
     let cursor = Cursor {
         at: row.int(5),
-        id: row.text(0),
+        id: row.text(6),
     };
     let mut session = json!({
-        "session_id": cursor.id,
+        "session_id": row.text(0),
         "created_at": row.timestamp(1),
         "last_message": row.opt_timestamp(2),
         "message_count": row.int(3),
         "title": row.opt_text(4),
     });
     if searched {
-        session["snippet"] = json!(row.opt_text(6));
-        session["message_id"] = json!(row.opt_text(7));
+        session["snippet"] = json!(row.opt_text(7));
+        session["message_id"] = json!(row.opt_text(8));
     }
     (cursor, session)
 }

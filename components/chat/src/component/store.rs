@@ -16,10 +16,13 @@ use crate::prompt::{Said, Speaker};
 use crate::title;
 
 /// The row of the session that its owner calls `$1`; an administrator finds the one whose id that is first.
-/// `$2` is the tenant, `$3` the user where there is one.
-pub(super) const OWN_SESSION: &str = "(select session_id from chat_sessions where (session_id = $1 or name = $1) \
-     and coalesce(name, session_id) = $1 and tenant = $2 and ($3::text is null or user_id = $3) \
-     order by name nulls first limit 1)";
+/// `$2` is the tenant, `$3` the user where there is one. By the name first (`offset 0` keeps what is outside
+/// from being looked for inside): of a table that it knows nothing of yet, PostgreSQL takes the owner for the
+/// rarer, and reads all that the owner has for each question.
+pub(super) const OWN_SESSION: &str = "(select session_id from ( \
+     select session_id, name, tenant, user_id from chat_sessions where session_id = $1 and name is null \
+     union all select session_id, name, tenant, user_id from chat_sessions where name = $1 offset 0) called \
+     where tenant = $2 and ($3::text is null or user_id = $3) order by name nulls first limit 1)";
 
 /// There is none of that id, or it is somebody else's.
 pub(super) fn missing() -> Problem {
