@@ -95,7 +95,7 @@ others: setup components
 
 # Kills servers, hosts and connections while learners upload, and counts what was lost: `just faults 20`.
 faults RUNS="1": services components
-    RUST_BACKTRACE=0 FAULT_RUNS={{ RUNS }} cargo test --locked --features host/failpoints -p host --test it -- \
+    RUST_BACKTRACE=0 FAULT_RUNS={{ RUNS }} cargo test --locked --workspace --features host/failpoints --test it -- \
         --ignored --nocapture servers_and_hosts_that_die_lose_and_double_nothing
 
 # A thousand swaps under requests, streams of 30 s, uploads of 50 MB and events; prints what was lost.
@@ -148,6 +148,7 @@ bench-speech: components
 bench-idle: components
     cargo bench --locked -p host --bench idle
 
-# Asks every route of /openapi.json for what is right and wrong (schemathesis), then OpenAI's own client.
+# Asks every route of /openapi.json for what is right and wrong (schemathesis), then OpenAI's own client; the
+# metrics of both are read by Prometheus' own.
 contract *WHAT: build
     deploy/contract.sh {{ WHAT }}

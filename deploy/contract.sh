@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Holds a running host to what it says of itself: schemathesis asks every route of /openapi.json for what
-# is right and what is wrong, then OpenAI's own client asks the routes that are OpenAI's.
+# is right and what is wrong, then OpenAI's own client asks the routes that are OpenAI's. Prometheus' own
+# client reads the metrics of both.
 #   deploy/contract.sh [schemathesis|openai]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 SCHEMATHESIS=4.32.5
 OPENAI=3.57.0
+PROMETHEUS_CLIENT=0.26.0
 # Of each route and phase.
 EXAMPLES=${EXAMPLES:-12}
 SEED=${SEED:-1}
@@ -17,26 +19,30 @@ KEY="the contract's users sign with this key"
 say() { echo "contract: $*"; }
 
 install() {
-    [ -x "$VENV/bin/schemathesis" ] && [ -x "$VENV/bin/openai" ] && return
-    say "installing schemathesis $SCHEMATHESIS and openai $OPENAI"
+    local wanted=("schemathesis==$SCHEMATHESIS" "openai==$OPENAI" "prometheus_client==$PROMETHEUS_CLIENT")
+    [ "$(cat "$VENV/installed" 2>/dev/null)" = "${wanted[*]}" ] && return
+    say "installing ${wanted[*]}"
     python3 -m venv "$VENV"
-    "$VENV/bin/pip" install -q "schemathesis==$SCHEMATHESIS" "openai==$OPENAI"
+    "$VENV/bin/pip" install -q "${wanted[@]}"
+    echo "${wanted[*]}" >"$VENV/installed"
 }
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
-# serve NAME [VARIABLE=VALUE...]: a host of its own on embedded defaults; sets `base` and `host`.
+# serve NAME [VARIABLE=VALUE...]: a host of its own on embedded defaults; sets `base`, `admin` and `host`.
 serve() {
-    local name=$1 port
+    local name=$1 port admin_port
     shift
     port=$(free_port)
+    admin_port=$(free_port)
     data=$(mktemp -d)
     chmod 755 "$data"
     env -i PATH="$PATH" HOME="$HOME" "$@" "$LECTERN" serve --listen "127.0.0.1:$port" \
-        --admin-listen 127.0.0.1:0 --data-dir "$data" --components target/components >"$data/$name.log" 2>&1 &
+        --admin-listen "127.0.0.1:$admin_port" --data-dir "$data" --components target/components >"$data/$name.log" 2>&1 &
     host=$!
     trap 'kill $host 2>/dev/null || true; wait $host 2>/dev/null || true; rm -rf '"$data" EXIT
     base=http://127.0.0.1:$port
+    admin=http://127.0.0.1:$admin_port
     for _ in $(seq 300); do
         curl -fs "$base/health" >/dev/null && return
         kill -0 $host || { cat "$data/$name.log"; return 1; }
@@ -51,6 +57,19 @@ stop() {
     kill "$host"
     wait "$host" || true
     rm -rf "$data"
+}
+
+# scraped ACCEPT PARSER: how many families of metrics there are, which must be dozens.
+scraped() {
+    local families
+    families=$(curl -fsS -H "accept: $1" "$admin/metrics" | "$VENV/bin/python" host/tests/others/metrics.py "$2" | wc -l)
+    say "$families families of metrics, read as $2"
+    [ "$families" -ge 30 ]
+}
+
+metrics() {
+    scraped application/openmetrics-text openmetrics
+    scraped "text/plain;version=0.0.4" text
 }
 
 # A program that hears the same in every recording: what is tried here is the way there and back.
@@ -68,6 +87,7 @@ fuzz() {
         --exclude-checks positive_data_acceptance --phases examples,coverage,fuzzing \
         --max-examples "$EXAMPLES" --seed "$SEED" --workers 4 --request-timeout 60 --suppress-health-check all \
         --no-color
+    metrics
     stop
 }
 
@@ -79,6 +99,7 @@ client() {
     local token
     token=$(env -i PATH="$PATH" JWT_SECRET_KEY="$KEY" "$LECTERN" token --user alice --ttl 1h)
     "$VENV/bin/python" host/tests/others/openai_client.py "$base" "$token"
+    metrics
     stop
 }
 

@@ -308,6 +308,11 @@ fn webhook(refusal: &Refusal) -> (StatusCode, &'static str, &'static str) {
             "WEBHOOK_DISABLED",
             "the webhook is told nothing any more; make it anew",
         ),
+        Refusal::Backlog => (
+            StatusCode::CONFLICT,
+            "WEBHOOK_BACKLOG",
+            "1,000 messages wait for the webhook already; its server is asked again when it has rested",
+        ),
         Refusal::TooMany => (
             StatusCode::CONFLICT,
             "TOO_MANY_WEBHOOKS",

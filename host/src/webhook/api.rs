@@ -44,6 +44,8 @@ pub(crate) enum Refusal {
     Stalled,
     /// It is told nothing any more.
     Disabled,
+    /// As many messages wait for it as may.
+    Backlog,
     /// The user has as many as there may be.
     TooMany,
     /// It would be another user's.
@@ -117,7 +119,9 @@ async fn one(
             let now = u64::try_from(now).unwrap_or_default() * 1_000;
             let about = json!({ "webhook_id": webhook.id });
             let body = message::body(PING, now, &about);
-            webhooks.store.tell_one(webhook.id, id, PING, &body).await?;
+            if !webhooks.store.tell_one(webhook.id, id, PING, &body).await? {
+                return Err(Refusal::Backlog);
+            }
             webhooks.due.notify_one();
             let told = json!({ "message_id": id });
             Ok((StatusCode::ACCEPTED, axum::Json(told)).into_response())

@@ -6,7 +6,7 @@ use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
-use crate::harness::{TestHost, pdf};
+use crate::harness::{Answer, TestHost, pdf};
 
 #[tokio::test]
 async fn bodies_that_are_not_the_contract_s_are_refused() {
@@ -378,31 +378,42 @@ async fn bytes_that_the_disk_has_changed_fail_the_document_and_not_the_service()
     host.stop().await;
 }
 
+/// A request whose body begins like that, and never ends.
+async fn stalled(host: &TestHost, path: &str, kind: &str, begin: &'static str) -> Answer {
+    let begin = futures::stream::iter([Ok::<_, std::io::Error>(begin)]);
+    let body = reqwest::Body::wrap_stream(begin.chain(futures::stream::pending()));
+    let request = host.request(Method::POST, path);
+    host.send(request.header("content-type", kind).body(body))
+        .await
+}
+
 #[tokio::test]
-async fn an_upload_that_stalls_is_cut_off_and_holds_up_nobody() {
+async fn a_body_that_stalls_is_cut_off_and_holds_up_nobody() {
     let host = TestHost::start().await;
-    let stalled = || {
-        let begin = futures::stream::iter([Ok::<_, std::io::Error>(
-            "--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nabc",
-        )]);
-        let body = reqwest::Body::wrap_stream(begin.chain(futures::stream::pending()));
-        let request = host.request(Method::POST, "/upload");
-        host.send(
-            request
-                .header("content-type", "multipart/form-data; boundary=x")
-                .body(body),
-        )
-    };
-    let many = futures::future::join_all((0..100).map(|_| stalled()));
+    let (form, json) = ("multipart/form-data; boundary=x", "application/json");
+    let file = "--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nabc";
+    let many = futures::future::join_all((0..100).map(|_| stalled(&host, "/upload", form, file)));
+    // What the host reads itself.
+    let url = "{\"url\": ";
+    let webhook = stalled(&host, "/webhooks", json, url);
+    let speech = stalled(&host, "/v1/audio/speech", json, "{\"input\": ");
+    let recording = stalled(&host, "/v1/audio/transcriptions", form, file);
     let meanwhile = async {
         assert_eq!(host.get("/documents/health").await.status, 200);
         assert_eq!(host.upload("bob", "a.txt", BIOLOGY).await.status, 202);
     };
-    let (ended, ()) = tokio::join!(many, meanwhile);
-    assert!(
-        ended
-            .iter()
-            .all(|answer| answer.code() == (408, "REQUEST_TIMEOUT"))
-    );
+    let (ended, webhook, speech, recording, ()) =
+        tokio::join!(many, webhook, speech, recording, meanwhile);
+    for answer in ended.iter().chain([&webhook]) {
+        assert_eq!(answer.code(), (408, "REQUEST_TIMEOUT"));
+    }
+    for answer in [speech, recording] {
+        assert_eq!(
+            (answer.status, &answer.body["error"]["code"]),
+            (408, &json!("REQUEST_TIMEOUT")),
+            "{}",
+            answer.body
+        );
+    }
     host.stop().await;
 }

@@ -1,13 +1,12 @@
 //! What Prometheus is told.
 
-use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use reqwest::Method;
 use reqwest::header::ACCEPT;
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::harness::TestHost;
 
@@ -91,6 +90,78 @@ fn scraped(metrics: &str) -> BTreeSet<String> {
     told.filter_map(name).collect()
 }
 
+/// The alerts' file, as Prometheus reads it: <https://prometheus.io/docs/prometheus/latest/configuration/alerting_rules/>.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rules {
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Group {
+    name: String,
+    rules: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    alert: String,
+    expr: String,
+    r#for: Option<String>,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+}
+
+fn deployed(file: &str) -> String {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    std::fs::read_to_string(deploy.join(file)).unwrap()
+}
+
+/// Its type checked, as Prometheus does.
+fn is_promql(expression: &str) {
+    let read = promql_parser::parser::parse(expression);
+    assert!(read.is_ok(), "{expression}: {}", read.unwrap_err());
+}
+
+#[test]
+fn the_alerts_are_rules_of_prometheus() {
+    let rules: Rules = serde_saphyr::from_str(&deployed("prometheus/lectern.rules.yml")).unwrap();
+    let [Group { name, rules }] = &rules.groups[..] else {
+        panic!("one group");
+    };
+    assert_eq!(name, "lectern");
+    assert!(rules.len() >= 12);
+    let mut names = BTreeSet::new();
+    for rule in rules {
+        assert!(names.insert(&rule.alert), "{} twice", rule.alert);
+        is_promql(&rule.expr);
+        if let Some(length) = &rule.r#for {
+            promql_parser::util::parse_duration(length).unwrap();
+        }
+        assert!(["page", "ticket"].contains(&&*rule.labels["severity"]));
+        assert!(rule.annotations.contains_key("summary"));
+    }
+}
+
+#[test]
+fn every_panel_asks_in_promql() {
+    let dashboard: Value = serde_json::from_str(&deployed("grafana/lectern.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let asked = panels
+        .iter()
+        .filter_map(|panel| panel["targets"].as_array())
+        .flatten()
+        .map(|target| target["expr"].as_str().unwrap());
+    let asked: Vec<_> = asked.collect();
+    assert!(asked.len() >= 30);
+    for expression in asked {
+        // Grafana's own variable; those of the dashboard stand in strings.
+        is_promql(&expression.replace("$__rate_interval", "5m"));
+    }
+}
+
 /// Not written before the first of its kind: here nobody comes too soon.
 const UNCOUNTED: [&str; 3] = [
     "lectern_requests_limited_total",
@@ -105,56 +176,17 @@ async fn every_metric_of_the_dashboard_and_of_the_alerts_is_there() {
     host.get("/chat/sessions?user_id=alice").await.ok();
     let there = scraped(&scrape(&host).await);
     host.stop().await;
-    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
     for (file, least) in [
         ("grafana/lectern.json", 20),
         ("prometheus/lectern.rules.yml", 12),
     ] {
-        let text = std::fs::read_to_string(deploy.join(file)).unwrap();
-        let wanted = spoken_of(&text);
+        let wanted = spoken_of(&deployed(file));
         assert!(wanted.len() >= least, "{file} speaks of {wanted:?}");
         let missing = wanted
             .difference(&there)
             .filter(|name| !UNCOUNTED.contains(&name.as_str()));
         assert_eq!(missing.collect::<Vec<_>>(), Vec::<&String>::new(), "{file}");
     }
-    let dashboard = std::fs::read(deploy.join("grafana/lectern.json")).unwrap();
-    let dashboard: serde_json::Value = serde_json::from_slice(&dashboard).unwrap();
-    let panels = dashboard["panels"].as_array().unwrap();
-    let has_targets = |panel: &&serde_json::Value| panel["targets"].is_array();
-    assert!(panels.iter().filter(has_targets).count() >= 15);
-}
-
-/// Has the parser of Prometheus' own client for Python read a text, and print what it found.
-fn read_in_python(format: &str, text: &str) -> String {
-    let python = crate::harness::target().join("others/venv/bin/python");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/others/metrics.py");
-    let mut reading = Command::new(python)
-        .args([script.as_os_str(), format.as_ref()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("run `just others`");
-    let mut input = reading.stdin.take().unwrap();
-    input.write_all(text.as_bytes()).unwrap();
-    drop(input);
-    let read = reading.wait_with_output().unwrap();
-    assert!(read.status.success(), "{text}");
-    String::from_utf8(read.stdout).unwrap()
-}
-
-#[tokio::test]
-#[ignore = "wants what `just others` makes"]
-async fn another_s_parser_reads_every_line() {
-    let host = TestHost::start().await;
-    let question = json!({ "message": "What is a cell?", "user_id": "alice" });
-    host.post("/chat", question).await.ok();
-    let newer = read_in_python("openmetrics", &scrape(&host).await);
-    let older = read_in_python("text", &scrape_older(&host).await);
-    let _ = write!(std::io::stderr(), "{newer}{older}");
-    assert!(newer.contains("counter lectern_http_requests lectern_http_requests_total\n"));
-    assert!(older.contains("histogram lectern_http_request_duration_seconds"));
-    host.stop().await;
 }
 
 async fn scrape_older(host: &TestHost) -> String {

@@ -303,6 +303,26 @@ async fn a_server_that_is_gone_is_told_no_more() {
 }
 
 #[tokio::test]
+async fn a_webhook_that_a_thousand_messages_wait_for_takes_no_more() {
+    let host = developing().await;
+    let (ear, url) = Ear::listen([StatusCode::SERVICE_UNAVAILABLE.into_response()]).await;
+    let hook = make(&host, "alice", &url).await;
+    let id = hook["webhook_id"].as_str().unwrap();
+    let ping = format!("/webhooks/{id}/ping?user_id=alice");
+    assert_eq!(host.post(&ping, json!({})).await.status, 202);
+    ear.heard(1).await;
+    host.sql(
+        "insert into lectern.webhook_deliveries (webhook, message, event, body, due_at) select webhook, \
+         gen_random_uuid(), event, body, now() + interval '1 day' from lectern.webhook_deliveries, \
+         generate_series(1, 999)",
+    )
+    .await;
+    let refused = host.post(&ping, json!({})).await;
+    assert_eq!(refused.code(), (409, "WEBHOOK_BACKLOG"));
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn no_webhook_leads_into_this_network() {
     let host = TestHost::start().await;
     for url in [

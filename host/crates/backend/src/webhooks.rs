@@ -237,15 +237,15 @@ impl Webhooks {
         Ok(told.rows_affected())
     }
 
-    /// Has that webhook told, whatever it wants to be told of.
+    /// Has that webhook told, whatever it wants to be told of; answers whether, as so many may wait already.
     pub async fn tell_one(
         &self,
         id: Uuid,
         message: Uuid,
         event: &str,
         body: &str,
-    ) -> Result<(), Error> {
-        sqlx::query(concat!(
+    ) -> Result<bool, Error> {
+        let told = sqlx::query(concat!(
             "insert into lectern.webhook_deliveries (webhook, message, event, body) \
              select id, $2, $3, $4 from lectern.webhooks where id = $1 \
              and ",
@@ -259,7 +259,7 @@ impl Webhooks {
         .bind(MOST_WAITING)
         .execute(&self.pool)
         .await?;
-        Ok(())
+        Ok(told.rows_affected() > 0)
     }
 
     /// Attempts to be made now, one for a webhook, `most` of them, none for those that are `busy`. Until

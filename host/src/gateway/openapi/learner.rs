@@ -234,7 +234,7 @@ pub(super) fn delete() {}
     responses(
         (status = 202, description = "It is on its way", body = WebhookPing),
         (status = 404, description = "`WEBHOOK_NOT_FOUND`", body = Error),
-        (status = 409, description = "`WEBHOOK_DISABLED`", body = Error),
+        (status = 409, description = "`WEBHOOK_DISABLED`, `WEBHOOK_BACKLOG`", body = Error),
         (status = 405, description = "`METHOD_NOT_ALLOWED`", body = Error),
     ),
 )]
