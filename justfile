@@ -123,10 +123,6 @@ bench-events: services
 bench-swap: components
     cargo bench --locked -p host --bench swap
 
-# Has Prometheus read the alerts, where its promtool is installed.
-check-alerts:
-    promtool check rules deploy/prometheus/lectern.rules.yml
-
 # Measures a scrape of /metrics, of five components with three revisions each.
 bench-metrics: components
     cargo bench --locked -p host --bench metrics
@@ -148,7 +144,7 @@ bench-speech: components
 bench-idle: components
     cargo bench --locked -p host --bench idle
 
-# Asks every route of /openapi.json for what is right and wrong (schemathesis), then OpenAI's own client; the
-# metrics of both are read by Prometheus' own.
+# Asks every route of /openapi.json for what is right and wrong (schemathesis), then OpenAI's own client; then
+# Prometheus scrapes the host, with the alerts and the dashboard's questions.
 contract *WHAT: build
     deploy/contract.sh {{ WHAT }}

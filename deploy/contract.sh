@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Holds a running host to what it says of itself: schemathesis asks every route of /openapi.json for what
 # is right and what is wrong, then OpenAI's own client asks the routes that are OpenAI's. Prometheus' own
-# client reads the metrics of both.
+# client reads the metrics of both, and Prometheus itself scrapes the second, with its alerts, for the dashboard.
 #   deploy/contract.sh [schemathesis|openai]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,6 +25,17 @@ install() {
     python3 -m venv "$VENV"
     "$VENV/bin/pip" install -q "${wanted[@]}"
     echo "${wanted[*]}" >"$VENV/installed"
+}
+
+# On the PATH, or Debian's, unpacked and no more.
+install_prometheus() {
+    command -v prometheus >/dev/null && command -v promtool >/dev/null && return
+    PATH=$PWD/$VENV/debian/usr/bin:$PATH
+    [ -x "$VENV/debian/usr/bin/promtool" ] && return
+    command -v apt-get >/dev/null || { say "install Prometheus: https://prometheus.io/download"; return 1; }
+    say "unpacking Debian's prometheus"
+    (cd "$VENV" && { apt-get download -q prometheus || { apt-get update -q && apt-get download -q prometheus; }; } &&
+        dpkg -x prometheus_*.deb debian)
 }
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
@@ -72,6 +83,26 @@ metrics() {
     scraped "text/plain;version=0.0.4" text
 }
 
+# Prometheus itself, as deploy/prometheus has it but for the host's port: its lint of the metrics, the rules, a
+# scrape, and every question of the dashboard.
+watched() {
+    local port watching data=$data/prometheus
+    install_prometheus
+    promtool check rules deploy/prometheus/lectern.rules.yml
+    curl -fsS -H "accept: text/plain;version=0.0.4" "$admin/metrics" | promtool check metrics
+    mkdir "$data"
+    cp deploy/prometheus/lectern.rules.yml "$data"
+    sed "s|127.0.0.1:8081|${admin#http://}|; s/15s/1s/" deploy/prometheus/prometheus.yml >"$data/prometheus.yml"
+    port=$(free_port)
+    prometheus --config.file="$data/prometheus.yml" --storage.tsdb.path="$data/tsdb" \
+        --web.listen-address="127.0.0.1:$port" 2>"$data/log" &
+    watching=$!
+    python3 host/tests/others/prometheus.py "http://127.0.0.1:$port" deploy/grafana/lectern.json ||
+        { tail -n 5 "$data/log"; kill "$watching"; return 1; }
+    kill "$watching"
+    wait "$watching" || true
+}
+
 # A program that hears the same in every recording: what is tried here is the way there and back.
 hears() {
     printf 'printf %%s '\''{"text":"Cells divide.","words":[{"word":"Cells","start":0.1,"end":0.4},'
@@ -100,6 +131,7 @@ client() {
     token=$(env -i PATH="$PATH" JWT_SECRET_KEY="$KEY" "$LECTERN" token --user alice --ttl 1h)
     "$VENV/bin/python" host/tests/others/openai_client.py "$base" "$token"
     metrics
+    watched
     stop
 }
 

@@ -1,12 +1,11 @@
 //! What Prometheus is told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use reqwest::Method;
 use reqwest::header::ACCEPT;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::TestHost;
 
@@ -90,76 +89,9 @@ fn scraped(metrics: &str) -> BTreeSet<String> {
     told.filter_map(name).collect()
 }
 
-/// The alerts' file, as Prometheus reads it: <https://prometheus.io/docs/prometheus/latest/configuration/alerting_rules/>.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Rules {
-    groups: Vec<Group>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Group {
-    name: String,
-    rules: Vec<Rule>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Rule {
-    alert: String,
-    expr: String,
-    r#for: Option<String>,
-    labels: BTreeMap<String, String>,
-    annotations: BTreeMap<String, String>,
-}
-
 fn deployed(file: &str) -> String {
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
     std::fs::read_to_string(deploy.join(file)).unwrap()
-}
-
-/// Its type checked, as Prometheus does.
-fn is_promql(expression: &str) {
-    let read = promql_parser::parser::parse(expression);
-    assert!(read.is_ok(), "{expression}: {}", read.unwrap_err());
-}
-
-#[test]
-fn the_alerts_are_rules_of_prometheus() {
-    let rules: Rules = serde_saphyr::from_str(&deployed("prometheus/lectern.rules.yml")).unwrap();
-    let [Group { name, rules }] = &rules.groups[..] else {
-        panic!("one group");
-    };
-    assert_eq!(name, "lectern");
-    assert!(rules.len() >= 12);
-    let mut names = BTreeSet::new();
-    for rule in rules {
-        assert!(names.insert(&rule.alert), "{} twice", rule.alert);
-        is_promql(&rule.expr);
-        if let Some(length) = &rule.r#for {
-            promql_parser::util::parse_duration(length).unwrap();
-        }
-        assert!(["page", "ticket"].contains(&&*rule.labels["severity"]));
-        assert!(rule.annotations.contains_key("summary"));
-    }
-}
-
-#[test]
-fn every_panel_asks_in_promql() {
-    let dashboard: Value = serde_json::from_str(&deployed("grafana/lectern.json")).unwrap();
-    let panels = dashboard["panels"].as_array().unwrap();
-    let asked = panels
-        .iter()
-        .filter_map(|panel| panel["targets"].as_array())
-        .flatten()
-        .map(|target| target["expr"].as_str().unwrap());
-    let asked: Vec<_> = asked.collect();
-    assert!(asked.len() >= 30);
-    for expression in asked {
-        // Grafana's own variable; those of the dashboard stand in strings.
-        is_promql(&expression.replace("$__rate_interval", "5m"));
-    }
 }
 
 /// Not written before the first of its kind: here nobody comes too soon.
