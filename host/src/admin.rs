@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 
 use self::problem::Refusal;
 use crate::assemble::Platform;
+use crate::config::identity::Identity;
 use crate::gateway::auth::Authenticator;
 use crate::gateway::{Answer, Line, request_id};
 use crate::metrics;
@@ -69,8 +70,8 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// For that platform; `key` signs the operators' tokens.
-    pub fn new(platform: Arc<Platform>, key: &[u8]) -> Self {
+    /// For that platform; `key` signs the operators' tokens, which are else as `identity` wants learners'.
+    pub fn new(platform: Arc<Platform>, key: &[u8], identity: &Identity) -> Self {
         let measured = platform.clone();
         let metrics =
             move |asked: HeaderMap| async move { metrics::scrape(&measured, &asked).await };
@@ -84,7 +85,7 @@ impl Admin {
                 .fallback(|| async { Refusal::NoSuchPath })
                 .method_not_allowed_fallback(|| async { Refusal::NoSuchMethod })
                 .layer(DefaultBodyLimit::max(MAX_UPLOAD)),
-            authenticator: Authenticator::with_secret(key),
+            authenticator: Authenticator::with_key(key, identity),
         }
     }
 

@@ -206,7 +206,7 @@ impl Platform {
 
 /// Starts everything that stands below the gateway.
 pub async fn assemble(config: &Config) -> Result<Running, StartError> {
-    let lock = lock(config)?;
+    let lock = lock(config).await?;
     let bundles = bundle::load_all(&config.components)?;
     let cluster = match &config.backends.database {
         Some(_) => None,
@@ -312,8 +312,12 @@ fn webhooks(
     Ok(Arc::new(Webhooks::new(store, key, loopback, counters)))
 }
 
+/// Until another host is taken to be there to stay: one may be ending, and a process that is just being started
+/// holds what its parent does until it is another program.
+const LOCK: Duration = Duration::from_secs(2);
+
 /// One host to a data directory: its staging folder and private database are nobody else's.
-fn lock(config: &Config) -> Result<File, StartError> {
+async fn lock(config: &Config) -> Result<File, StartError> {
     let path = config.data_dir.clone();
     let failed = |source| StartError::DataDir {
         path: path.clone(),
@@ -321,10 +325,16 @@ fn lock(config: &Config) -> Result<File, StartError> {
     };
     std::fs::create_dir_all(&path).map_err(failed)?;
     let lock = File::create(path.join("lock")).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(StartError::InUse(path)),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
+    let deadline = Instant::now() + LOCK;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(TryLockError::WouldBlock) => return Err(StartError::InUse(path)),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
     }
 }
 

@@ -61,8 +61,25 @@ pub struct Choice {
     pub capability: &'static str,
     /// What stands behind it.
     pub backend: String,
+    /// Where that is, as in `at db.internal:5432`: an operator's to know.
+    pub place: Option<String>,
     /// Which variable decided.
     pub reason: String,
+}
+
+impl Choice {
+    /// Both, for operators.
+    pub fn shown(&self) -> String {
+        match &self.place {
+            Some(place) => format!("{} {place}", self.backend),
+            None => self.backend.clone(),
+        }
+    }
+
+    fn at(self, place: String) -> Self {
+        let place = Some(place);
+        Self { place, ..self }
+    }
 }
 
 /// The backends, connected or connecting.
@@ -441,12 +458,13 @@ pub fn choices(config: &Config) -> Vec<Choice> {
     let choice = |capability, backend: String, reason: &str| Choice {
         capability,
         backend,
+        place: None,
         reason: reason.to_owned(),
     };
     let postgres = match &backends.database {
         Some(server) => {
-            let place = format!("PostgreSQL at {}:{}", server.host, server.port);
-            choice("postgres", place, "DB_HOST is set")
+            let place = format!("at {}:{}", server.host, server.port);
+            choice("postgres", "PostgreSQL".into(), "DB_HOST is set").at(place)
         }
         None => choice(
             "postgres",
@@ -456,8 +474,8 @@ pub fn choices(config: &Config) -> Vec<Choice> {
     };
     let events = match &backends.kafka {
         Some(kafka) => {
-            let place = format!("Kafka at {}", kafka.bootstrap_servers);
-            choice("events", place, "KAFKA_BOOTSTRAP_SERVERS is set")
+            let place = format!("at {}", kafka.bootstrap_servers);
+            choice("events", "Kafka".into(), "KAFKA_BOOTSTRAP_SERVERS is set").at(place)
         }
         None => choice(
             "events",
@@ -467,8 +485,8 @@ pub fn choices(config: &Config) -> Vec<Choice> {
     };
     let cache = match &backends.redis {
         Some(redis) => {
-            let place = format!("Redis at {}:{}", redis.host, redis.port);
-            choice("cache", place, "REDIS_HOST is set")
+            let place = format!("at {}:{}", redis.host, redis.port);
+            choice("cache", "Redis".into(), "REDIS_HOST is set").at(place)
         }
         None => choice(
             "cache",
@@ -476,14 +494,24 @@ pub fn choices(config: &Config) -> Vec<Choice> {
             "REDIS_HOST is not set",
         ),
     };
-    let (blobs, why) = blobs_choice(config);
-    let (llm, llm_why) = llm_choice(backends);
+    let (blobs, blobs_place, why) = blobs_choice(config);
+    let llm = match &backends.llm {
+        Some(llm) => {
+            let why = "OPENROUTER_API_KEY or OPENROUTER_BASE_URL is set";
+            choice("llm", llm.model.clone(), why).at(format!("at {}", llm.shown_url()))
+        }
+        None => choice(
+            "llm",
+            "none: answers, notes and quizzes are local-extractive".into(),
+            "neither OPENROUTER_API_KEY nor OPENROUTER_BASE_URL is set",
+        ),
+    };
     vec![
         postgres,
         events,
-        choice("blobs", blobs, &why),
+        choice("blobs", blobs.into(), why).at(blobs_place),
         cache,
-        choice("llm", llm, llm_why),
+        llm,
         choice("speech", speech_choice(backends), &backends.speech.reason),
         choice(
             "transcription",
@@ -494,35 +522,23 @@ pub fn choices(config: &Config) -> Vec<Choice> {
     ]
 }
 
-fn blobs_choice(config: &Config) -> (String, String) {
+/// What, where, and why.
+fn blobs_choice(config: &Config) -> (&'static str, String, &'static str) {
     let buckets = &config.backends.buckets;
     let named = buckets.by_component.iter();
     let mut places: Vec<_> = named
         .map(|(component, bucket)| format!("{component} in the bucket {bucket}"))
         .collect();
     if places.is_empty() && buckets.default.is_none() {
-        let folder = format!("the folder {}", folder(config).display());
-        return (folder, "S3_BUCKET_NAME is not set".into());
+        let place = format!("at {}", folder(config).display());
+        return ("a folder of the host's", place, "S3_BUCKET_NAME is not set");
     }
     places.push(match &buckets.default {
         Some(bucket) => format!("all others in the bucket {bucket}"),
         None => format!("all others in the folder {}", folder(config).display()),
     });
-    let why = "S3_BUCKET_NAME or a service's own is set".to_owned();
-    (format!("S3: {}", places.join(", ")), why)
-}
-
-fn llm_choice(backends: &Backends) -> (String, &'static str) {
-    match &backends.llm {
-        Some(llm) => (
-            format!("{} at {}", llm.model, llm.shown_url()),
-            "OPENROUTER_API_KEY or OPENROUTER_BASE_URL is set",
-        ),
-        None => (
-            "none: answers, notes and quizzes are local-extractive".into(),
-            "neither OPENROUTER_API_KEY nor OPENROUTER_BASE_URL is set",
-        ),
-    }
+    let why = "S3_BUCKET_NAME or a service's own is set";
+    ("S3", format!("with {}", places.join(", ")), why)
 }
 
 fn speech_choice(backends: &Backends) -> String {

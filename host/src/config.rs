@@ -93,7 +93,7 @@ impl Config {
         components: Option<PathBuf>,
     ) -> Result<Self, ConfigError> {
         let environment = Environment::read();
-        let identity = Identity::of(configured_secret()?, &environment)?;
+        let identity = configured_identity()?;
         if identity.is_development() && !listen.ip().is_loopback() {
             return Err(ConfigError::Exposed(listen));
         }
@@ -179,8 +179,13 @@ impl Config {
     }
 }
 
+/// Who signs the tokens that are believed.
+pub fn configured_identity() -> Result<Identity, ConfigError> {
+    Identity::of(configured_secret()?, &Environment::read())
+}
+
 /// `JWT_SECRET_KEY`. One that cannot be read is an error: without a secret anybody is let in.
-pub fn configured_secret() -> Result<Option<SecretString>, ConfigError> {
+fn configured_secret() -> Result<Option<SecretString>, ConfigError> {
     match env::var("JWT_SECRET_KEY") {
         Ok(secret) => jwt_secret(Some(secret)),
         Err(env::VarError::NotPresent) => Ok(None),

@@ -33,6 +33,8 @@ pub enum DispatchError {
     },
     /// The body does not come, or hardly.
     BodyStalled,
+    /// The body breaks off, or its chunks are none.
+    BodyBroken,
     /// The component fails too often to be asked.
     Open {
         /// Until it is tried again.
@@ -192,6 +194,7 @@ impl Drop for Counted<'_> {
 
 const TOO_LARGE: u8 = 1;
 const STALLED: u8 = 2;
+const BROKEN: u8 = 3;
 
 /// How a body comes.
 #[derive(Default)]
@@ -213,6 +216,7 @@ impl Coming {
         match (self.broken.load(Ordering::Relaxed), answer) {
             (TOO_LARGE, _) => Some(DispatchError::BodyTooLarge { limit }),
             (STALLED, _) => Some(DispatchError::BodyStalled),
+            (BROKEN, _) => Some(DispatchError::BodyBroken),
             (_, Err(CallError::Deadline)) if self.is_awaited.load(Ordering::Relaxed) => {
                 Some(DispatchError::BodyStalled)
             }
@@ -298,7 +302,7 @@ impl http_body::Body for Limited {
         };
         self.coming.is_awaited.store(false, Ordering::Relaxed);
         Poll::Ready(frame.map(|frame| {
-            let frame = frame.map_err(std::io::Error::other)?;
+            let frame = frame.map_err(|_| self.cut(BROKEN))?;
             let size = frame.data_ref().map_or(0, |data| data.len() as u64);
             self.brought += size;
             match self.left.checked_sub(size) {

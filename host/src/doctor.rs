@@ -34,7 +34,9 @@ pub async fn examine(config: &Config) -> Report {
             "use",
             &format!(
                 "{:<13} {}  ({})",
-                choice.capability, choice.backend, choice.reason
+                choice.capability,
+                choice.shown(),
+                choice.reason
             ),
         );
     }

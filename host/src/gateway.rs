@@ -8,6 +8,7 @@ mod front;
 mod held;
 mod jwks;
 pub mod limits;
+mod line;
 mod listen;
 mod openai;
 mod openapi;
@@ -25,7 +26,6 @@ mod websocket;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::extract::Request;
 use axum::http::uri::PathAndQuery;
@@ -33,6 +33,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use axum::response::Response;
 use capability::usage::Subject;
 use futures::future::BoxFuture;
+use runtime::Revision;
 use runtime::manifest::RouteClass;
 
 pub use self::auth::IdentityError;
@@ -40,6 +41,7 @@ use self::auth::{Authenticator, Known};
 use self::front::Front;
 pub use self::limits::Peer;
 use self::limits::Told;
+pub(crate) use self::line::Line;
 use self::listen::Connection;
 pub use self::listen::{Answer, Door, serve, serve_at};
 use self::probes::Probes;
@@ -50,7 +52,7 @@ use self::websocket::Sockets;
 use crate::assemble::Platform;
 use crate::config::edge::Edge;
 use crate::config::identity::Identity;
-use crate::dispatch::{DispatchError, Kind, dispatch_in};
+use crate::dispatch::{Kind, dispatch_in};
 use crate::router::Service;
 use crate::token::Claims;
 use crate::webhook::Webhooks;
@@ -69,6 +71,7 @@ pub struct Gateway {
     sockets: Sockets,
     contract: openapi::Contract,
     probes: Probes,
+    reading: openai::Reading,
 }
 
 /// A request of the gateway's own making, for one that was counted.
@@ -85,6 +88,7 @@ impl Gateway {
             sockets: Sockets::default(),
             contract: openapi::Contract::default(),
             probes: Probes::default(),
+            reading: openai::Reading::default(),
         })
     }
 
@@ -149,10 +153,14 @@ impl Gateway {
         request: Request,
         id: &str,
     ) -> (String, Response) {
-        if let Err(problem) = self.front.check(&request) {
-            return (HOST.to_owned(), problem.render(id));
-        }
         let openai = openai::Route::of(request.uri().path()).filter(|_| only.is_none());
+        if let Err(problem) = self.front.check(&request) {
+            let answer = match openai {
+                Some(_) => openai::problem::Refusal::from(problem).render(),
+                None => problem.render(id),
+            };
+            return (HOST.to_owned(), answer);
+        }
         if let Some(route) = openai {
             return ("openai".into(), openai::answer(self, route, request).await);
         }
@@ -185,7 +193,7 @@ impl Gateway {
         request: Request,
     ) -> (String, Result<Response, Problem>) {
         let (service, answer) = self.route(only, request).await;
-        if let Err(Problem::Dispatch(DispatchError::Call(error))) = &answer {
+        if let Some(error) = answer.as_ref().err().and_then(Problem::broken_call) {
             tracing::warn!(service, "no answer: {error}");
         }
         (service, answer)
@@ -204,7 +212,7 @@ impl Gateway {
             "/health" => status::health(&self.platform).await,
             "/health/ready" => status::ready(&self.platform).await,
             "/health/live" => status::live(),
-            "/capabilities" => status::capabilities(&self.platform),
+            "/capabilities" => status::capabilities(&self.platform, self.authenticator.is_open()),
             "/docs" => docs::page(),
             "/openapi.json" => {
                 let is_open = self.authenticator.is_open();
@@ -261,16 +269,17 @@ impl Gateway {
         (name, self.served(&service, request).await)
     }
 
-    /// A component's answer, to who is let in.
-    async fn served(&self, service: &Service, mut request: Request) -> Result<Response, Problem> {
+    /// A component's answer, to who is let in. Who they are comes first: keys may have to be asked for, and
+    /// whoever makes us do so must not hold what the others' requests need meanwhile.
+    async fn served(&self, service: &Service, request: Request) -> Result<Response, Problem> {
         let limits = self.platform.limits();
         let is_admitted = request.extensions().get::<Admitted>().is_some();
+        let address = limits.address(&request);
+        let caller = self.caller(request.headers(), address).await?;
         let _aloft = match is_admitted {
             true => None,
             false => Some(limits.flight.begin().ok_or(Problem::Overloaded)?),
         };
-        let address = limits.address(&request);
-        let caller = self.caller(request.headers(), address).await?;
         if service.draining {
             return Err(Problem::Draining);
         }
@@ -278,11 +287,8 @@ impl Gateway {
             let who = who(caller.as_deref(), request.uri(), request.headers());
             service.choose(request.headers(), who).clone()
         };
-        let manifest = revision.manifest();
-        let class = manifest
-            .http
-            .classes
-            .of(request.method(), request.uri().path());
+        let classes = &revision.manifest().http.classes;
+        let class = classes.of(request.method(), request.uri().path());
         let told = match is_admitted {
             true => None,
             false => {
@@ -290,23 +296,32 @@ impl Gateway {
                 admitted.map_err(Problem::Limited)?
             }
         };
+        let answer = self.dispatched(&revision, caller.as_deref(), request).await;
+        tell(answer, told)
+    }
+
+    /// In the caller's place and name.
+    async fn dispatched(
+        &self,
+        revision: &Arc<Revision>,
+        caller: Option<&Known>,
+        mut request: Request,
+    ) -> Result<Response, Problem> {
+        let manifest = revision.manifest();
         let turns = manifest.limits.concurrency;
-        let place = caller.as_ref().map(|caller| {
-            let place = limits.places.take(caller.user, &manifest.name, turns);
+        let places = &self.platform.limits().places;
+        let place = caller.map(|caller| {
+            let place = places.take(caller.user, manifest.name.as_str(), turns);
             place.ok_or(Problem::TooManyAtOnce)
         });
         let place = place.transpose()?;
-        let claims = caller.as_ref().map(|caller| &caller.claims);
+        let claims = caller.map(|caller| &caller.claims);
         let who = subject(claims, request.uri());
         request.extensions_mut().insert(who);
         auth::set_identity(request.headers_mut(), claims);
         complete(&mut request);
-        let answer = dispatch_in(&revision, request, Kind::Request, place).await;
-        let mut response = answer.map_err(Problem::Dispatch)?;
-        if let Some(told) = told {
-            told.write(response.headers_mut());
-        }
-        Ok(response)
+        let answer = dispatch_in(revision, request, Kind::Request, place).await;
+        answer.map_err(Problem::Dispatch)
     }
 
     /// `GET /usage`: what the caller has used.
@@ -318,14 +333,11 @@ impl Gateway {
         let claims = caller.as_ref().map(|caller| &caller.claims);
         let who = subject(claims, &parts.uri);
         let used = usage::answer(self.platform.usage(), &who).await;
-        let mut response = used.map_err(|error| {
+        let used = used.map_err(|error| {
             tracing::warn!(%error, "what a user has used cannot be read");
             Problem::NoUsage
-        })?;
-        if let Some(told) = told {
-            told.write(response.headers_mut());
-        }
-        Ok(response)
+        });
+        tell(used, told)
     }
 
     /// Who calls a route of the host's own, and how they stand; who asks too often is told to wait.
@@ -369,11 +381,20 @@ impl Gateway {
         let (caller, told) = admitted.await?;
         let claims = caller.as_ref().map(|caller| &caller.claims);
         let answer = self.platform.webhooks().answer(claims, request);
-        let mut response = answer.await.map_err(Problem::Webhook)?;
-        if let Some(told) = told {
-            told.write(response.headers_mut());
+        tell(answer.await.map_err(Problem::Webhook), told)
+    }
+}
+
+/// Has an answer say how its caller stands, whatever it is.
+fn tell(answer: Result<Response, Problem>, told: Option<Told>) -> Result<Response, Problem> {
+    match answer {
+        Ok(mut response) => {
+            if let Some(told) = told {
+                told.write(response.headers_mut());
+            }
+            Ok(response)
         }
-        Ok(response)
+        Err(problem) => Err(problem.counted(told)),
     }
 }
 
@@ -478,37 +499,6 @@ fn path_is_fine(uri: &Uri) -> bool {
             .replace("%2e", ".")
             .split('/')
             .all(|segment| segment != "." && segment != "..")
-}
-
-/// The log line of one request.
-pub(crate) struct Line {
-    method: axum::http::Method,
-    path: String,
-    started: Instant,
-}
-
-impl Line {
-    pub(crate) fn begin(request: &Request) -> Self {
-        Self {
-            method: request.method().clone(),
-            path: request.uri().path().to_owned(),
-            started: Instant::now(),
-        }
-    }
-
-    fn method(&self) -> &axum::http::Method {
-        &self.method
-    }
-
-    pub(crate) fn write(&self, service: &str, response: &Response, id: &str) {
-        let Self {
-            method,
-            path,
-            started,
-        } = self;
-        let (status, ms) = (response.status().as_u16(), started.elapsed().as_millis());
-        tracing::info!(service, request_id = id, "{method} {path} {status} {ms}ms");
-    }
 }
 
 impl Answer for Gateway {

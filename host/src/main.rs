@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use capability::ComponentName;
 use clap::{Parser, Subcommand};
-use host::config::{Config, configured_secret, service_ports};
+use host::config::{Config, configured_identity, service_ports};
 use host::operate::{self, Failed, Operation};
 use host::single::{self, Single};
 use host::template::{self, Flavour};
@@ -146,8 +146,8 @@ fn run(command: Command) -> Result<ExitCode, String> {
             ttl,
             data_dir,
         } => {
-            let secret = configured_secret().map_err(|e| e.to_string())?;
-            let key = match (&secret, role) {
+            let identity = configured_identity().map_err(|e| e.to_string())?;
+            let key = match (&identity.secret, role) {
                 (None, Role::User) => Err(
                     "JWT_SECRET_KEY is not set: the host is in development mode, where requests need no token; \
                      an operator's is made with --role admin".to_owned(),
@@ -158,7 +158,7 @@ fn run(command: Command) -> Result<ExitCode, String> {
                 tenant,
                 ..Claims::new(&user, role, ttl)
             };
-            let signed = token::encode(&key?, &claims);
+            let signed = token::encode(&key?, &claims.of(&identity));
             print(&format!("{}\n", signed.map_err(|e| e.to_string())?));
             Ok(ExitCode::SUCCESS)
         }

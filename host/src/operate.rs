@@ -13,8 +13,8 @@ use crate::admin::api;
 use crate::admin_key;
 use crate::bundle;
 use crate::client::{Client, ClientError, Upload};
-use crate::config::configured_secret;
-use crate::token::{self, Role};
+use crate::config::configured_identity;
+use crate::token::{self, Claims, Role};
 
 /// How often a deploy is asked how far it has come.
 const PROGRESS: Duration = Duration::from_millis(200);
@@ -217,12 +217,16 @@ impl Ask {
         let token = match &self.token {
             Some(token) => token.clone(),
             None => {
-                let secret = configured_secret().map_err(|e| e.to_string())?;
-                let key = admin_key::find(secret.as_ref(), &self.data_dir).map_err(|e| {
-                    format!("{e}. Give an operator's token with --token, or the host's --data-dir")
-                })?;
+                let identity = configured_identity().map_err(|e| e.to_string())?;
+                let key =
+                    admin_key::find(identity.secret.as_ref(), &self.data_dir).map_err(|e| {
+                        format!(
+                            "{e}. Give an operator's token with --token, or the host's --data-dir"
+                        )
+                    })?;
                 let user = std::env::var("USER").unwrap_or_else(|_| "operator".into());
-                let signed = token::sign(&key, &user, Role::Admin, Duration::from_secs(300));
+                let claims = Claims::new(&user, Role::Admin, Duration::from_secs(300));
+                let signed = token::encode(&key, &claims.of(&identity));
                 signed.map_err(|e| e.to_string())?
             }
         };

@@ -18,9 +18,10 @@ use crate::admin_key::{self, KeyError};
 use crate::assemble::{self, StartError};
 use crate::client::Client;
 use crate::config::Config;
+use crate::config::identity::Identity;
 use crate::dev;
 use crate::gateway::{self, Door, Gateway, IdentityError, Port, TlsError};
-use crate::token::{self, Role};
+use crate::token::{self, Claims, Role};
 
 /// How long requests and events may take to end, together: what asked for the end (Kubernetes, 30 s)
 /// must not lose patience before the database and Kafka are told.
@@ -90,7 +91,7 @@ pub async fn run(config: &Config, sources: Option<&Path>) -> Result<(), ServeErr
         tracing::info!(
             "{}: {} ({})",
             choice.capability,
-            choice.backend,
+            choice.shown(),
             choice.reason
         );
     }
@@ -100,14 +101,14 @@ pub async fn run(config: &Config, sources: Option<&Path>) -> Result<(), ServeErr
         );
     }
     let key = admin_key::obtain(config.identity.secret.as_ref(), &config.data_dir)?;
-    let admin = Arc::new(Admin::new(running.platform.clone(), &key));
+    let admin = Arc::new(Admin::new(running.platform.clone(), &key, &config.identity));
     tracing::info!("the admin API listens on http://{admin_address}");
     let scheme = config.edge.tls.as_ref().map_or("http", |_| "https");
     tracing::info!("listening on {scheme}://{address}");
     let gateway = Gateway::new(running.platform.clone(), &config.identity)?;
     let gateway = Arc::new(gateway.with_edge(&config.edge, &config.identity));
     let stop = CancellationToken::new();
-    let watching = watch(sources, admin_address, &key);
+    let watching = watch(sources, admin_address, &key, &config.identity);
     let operators = gateway::serve(admin_listener, admin, stop.cancelled(), DRAIN);
     let learners = async {
         let asked = Cell::new(None);
@@ -135,11 +136,12 @@ pub async fn run(config: &Config, sources: Option<&Path>) -> Result<(), ServeErr
     Ok(())
 }
 
-async fn watch(sources: Option<&Path>, admin: SocketAddr, key: &[u8]) {
+async fn watch(sources: Option<&Path>, admin: SocketAddr, key: &[u8], identity: &Identity) {
     let Some(root) = sources else { return };
     // As long as a developer's day.
     let valid = Duration::from_secs(30 * 86_400);
-    let watched = match token::sign(key, "dev", Role::Admin, valid) {
+    let claims = Claims::new("dev", Role::Admin, valid).of(identity);
+    let watched = match token::encode(key, &claims) {
         Ok(token) => {
             let client = Client::new(&format!("http://{admin}"), token.into());
             dev::watch(root, &client).await.map_err(|e| e.to_string())

@@ -48,7 +48,7 @@ async fn start(folder: &Path) -> (String, String, Client, Running) {
     let (learners, operators) = (bind().await.unwrap(), bind().await.unwrap());
     let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
     let (base, admin) = (url(&learners), url(&operators));
-    let api = Arc::new(Admin::new(running.platform.clone(), KEY));
+    let api = Arc::new(Admin::new(running.platform.clone(), KEY, &config.identity));
     let front = Arc::new(Gateway::new(running.platform.clone(), &config.identity).unwrap());
     let never = std::future::pending;
     tokio::spawn(gateway::serve(operators, api, never(), Duration::ZERO));

@@ -54,30 +54,20 @@ impl Authenticator {
         let secret = identity.secret.as_ref();
         let secret = secret.map(|secret| secret.expose_secret().as_bytes());
         let jwks = identity.jwks_url.as_deref().map(Jwks::new).transpose()?;
-        let mut validation = validation();
-        if let Some(issuer) = &identity.issuer {
-            validation.set_issuer(&[issuer]);
-            validation.required_spec_claims.insert("iss".into());
-        }
-        if let Some(audience) = &identity.audience {
-            validation.set_audience(&[audience]);
-            validation.validate_aud = true;
-            validation.required_spec_claims.insert("aud".into());
-        }
         Ok(Self {
             secret: secret.map(DecodingKey::from_secret),
             jwks,
-            validations: each(&validation),
+            validations: each(&validation(identity)),
             remembered: Remembered::new(),
         })
     }
 
-    /// With tokens of our own alone.
-    pub(crate) fn with_secret(key: &[u8]) -> Self {
+    /// With tokens of that key alone, and as `identity` wants them else.
+    pub(crate) fn with_key(key: &[u8], identity: &Identity) -> Self {
         Self {
             secret: Some(DecodingKey::from_secret(key)),
             jwks: None,
-            validations: each(&validation()),
+            validations: each(&validation(identity)),
             remembered: Remembered::new(),
         }
     }
@@ -114,6 +104,10 @@ impl Authenticator {
         }
         let token = bearer(headers)?;
         let header = jsonwebtoken::decode_header(token).map_err(|_| Denied::Invalid)?;
+        // None of what a token may insist on is known here: RFC 7515, section 4.1.11.
+        if header.crit.is_some() {
+            return Err(Denied::Invalid);
+        }
         // A secret is never tried as a public key, nor the reverse: the algorithm chooses, and is checked.
         let claims = match (header.alg, &self.secret, &self.jwks) {
             (Algorithm::HS256, Some(secret), _) => self.decode(token, header.alg, secret),
@@ -140,7 +134,11 @@ impl Authenticator {
         match jsonwebtoken::decode::<Claims>(token, key, validation) {
             Ok(data) if is_sound(&data.claims) => Ok(data.claims),
             Err(e) if matches!(e.kind(), ErrorKind::ExpiredSignature) => Err(Denied::Expired),
-            _ => Err(Denied::Invalid),
+            Err(e) => {
+                tracing::debug!("a token is refused: {}", why(e.kind()));
+                Err(Denied::Invalid)
+            }
+            Ok(_) => Err(Denied::Invalid),
         }
     }
 }
@@ -157,13 +155,34 @@ fn each(validation: &Validation) -> [(Algorithm, Validation); 3] {
     })
 }
 
-fn validation() -> Validation {
+fn validation(identity: &Identity) -> Validation {
     let mut validation = Validation::new(Algorithm::HS256);
     validation.leeway = LEEWAY_SECONDS;
     validation.validate_nbf = true;
     validation.validate_aud = false;
     validation.set_required_spec_claims(&["exp", "sub"]);
+    if let Some(issuer) = &identity.issuer {
+        validation.set_issuer(&[issuer]);
+        validation.required_spec_claims.insert("iss".into());
+    }
+    if let Some(audience) = &identity.audience {
+        validation.set_audience(&[audience]);
+        validation.validate_aud = true;
+        validation.required_spec_claims.insert("aud".into());
+    }
     validation
+}
+
+/// For whoever set the host up: nothing of the token itself.
+fn why(kind: &ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::InvalidSignature => "another key has signed it",
+        ErrorKind::InvalidIssuer => "its `iss` is not JWT_ISSUER",
+        ErrorKind::InvalidAudience => "its `aud` is not JWT_AUDIENCE",
+        ErrorKind::ImmatureSignature => "its time has not come",
+        ErrorKind::MissingRequiredClaim(_) => "a claim is missing: exp, sub, iss or aud",
+        _ => "it is malformed",
+    }
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, Denied> {
@@ -228,7 +247,7 @@ mod tests {
     }
 
     async fn outcome(value: &str) -> Result<Option<String>, Denied> {
-        let claims = Authenticator::with_secret(KEY)
+        let claims = Authenticator::with_key(KEY, &Identity::default())
             .authenticate(&headers(value))
             .await?;
         Ok(claims.map(|claims| claims.sub))
@@ -272,7 +291,7 @@ mod tests {
             Err(Denied::Invalid)
         );
         assert_eq!(
-            Authenticator::with_secret(KEY)
+            Authenticator::with_key(KEY, &Identity::default())
                 .authenticate(&HeaderMap::new())
                 .await
                 .unwrap_err(),

@@ -1,12 +1,12 @@
 //! What is looked at before anybody is asked who they are, and what every answer is dressed in.
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use axum::response::Response;
 
 use super::cors::{Cors, is_here};
 use super::listen::Connection;
-use super::problem::Problem;
+use super::problem::{Problem, Unasked};
 use super::{compress, safe};
 use crate::config::edge::Edge;
 
@@ -64,26 +64,31 @@ impl Front {
         let is_one = Cors::is_preflight(request.method(), headers);
         is_one.then(|| match self.cors.allowed(headers) {
             Some(_) => Ok(Cors::preflight()),
-            None => Err(Problem::ForeignOrigin),
+            None => Err(Problem::Front(Unasked::ForeignOrigin)),
         })
     }
 
     /// Refuses what nobody may ask.
     pub(super) fn check(&self, request: &Request) -> Result<(), Problem> {
         let headers = request.headers();
+        // RFC 9112, section 3.2: of two names, a proxy before us may have gone by the other.
+        let names = headers.get_all(header::HOST).iter().count();
+        if names > 1 || request.version() > Version::HTTP_10 && host(request).is_none() {
+            return Err(Problem::Front(Unasked::NoHost));
+        }
         if self.is_development {
             // A name that leads here for a moment makes a page of its server's one of ours.
             if !host(request).is_some_and(is_here) {
-                return Err(Problem::ForeignHost);
+                return Err(Problem::Front(Unasked::ForeignHost));
             }
             // Where no token is wanted, any page in the user's browser could act for them.
             if !safe(request.method()) && self.is_foreign(request) {
-                return Err(Problem::ForeignOrigin);
+                return Err(Problem::Front(Unasked::ForeignOrigin));
             }
         }
         // A small body that unpacks to a large one is not unpacked.
         match headers.get(header::CONTENT_ENCODING) {
-            Some(encoding) if encoding != "identity" => Err(Problem::EncodedBody),
+            Some(encoding) if encoding != "identity" => Err(Problem::Front(Unasked::EncodedBody)),
             _ => Ok(()),
         }
     }

@@ -1,8 +1,8 @@
 //! The keys of an identity provider, by their URL (RFC 7517). They change without notice: a token whose
 //! key is not known has the set read again, though not more often than an attacker should make us.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -10,7 +10,7 @@ use jsonwebtoken::jwk::{
     AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse,
 };
 use jsonwebtoken::{Algorithm, DecodingKey};
-use tokio::sync::Mutex;
+use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::auth::Denied;
@@ -42,8 +42,13 @@ struct Source {
     url: String,
     client: reqwest::Client,
     keys: ArcSwapOption<Vec<Key>>,
-    /// When a token had them read; held while they are: all who need them wait for the same answer.
-    asked_at: Mutex<Option<Instant>>,
+    /// A token has one that is not known.
+    wanted: Notify,
+    is_reading: AtomicBool,
+    /// Readings that have ended, well or not.
+    attempts: watch::Sender<u64>,
+    /// After a reading that a token asked for.
+    rests_until: Mutex<Option<Instant>>,
     /// How often they were read.
     readings: AtomicU64,
 }
@@ -72,16 +77,14 @@ impl Jwks {
             url: url.to_owned(),
             client,
             keys: ArcSwapOption::empty(),
-            asked_at: Mutex::default(),
+            wanted: Notify::new(),
+            is_reading: AtomicBool::new(false),
+            attempts: watch::Sender::new(0),
+            rests_until: Mutex::default(),
             readings: AtomicU64::new(0),
         });
         let refreshed = source.clone();
-        let refreshing = tokio::spawn(async move {
-            loop {
-                refreshed.read().await;
-                tokio::time::sleep(REFRESH).await;
-            }
-        });
+        let refreshing = tokio::spawn(async move { refreshed.keep().await });
         Ok(Self {
             source,
             _refreshing: AbortOnDropHandle::new(refreshing),
@@ -129,16 +132,58 @@ impl Jwks {
 }
 
 impl Source {
-    /// For a token whose key is not known.
-    async fn ask(&self) {
-        let mut asked_at = self.asked_at.lock().await;
-        let were_known = self.keys.load().is_some();
-        if asked_at.is_none_or(|at| at.elapsed() >= PAUSE) {
+    /// Reads the keys again and again: when they may have changed, and when a token has one that is not known.
+    async fn keep(&self) {
+        let mut is_asked = false;
+        loop {
+            let were_known = self.keys.load().is_some();
+            self.is_reading.store(true, Ordering::SeqCst);
             self.read().await;
             // The first time, no token has made us ask in vain.
-            let are_known = self.keys.load().is_some();
-            *asked_at = (were_known || !are_known).then(Instant::now);
+            if is_asked && (were_known || self.keys.load().is_none()) {
+                *self.rest() = Some(Instant::now() + PAUSE);
+            }
+            // Before it is told: who asks afterwards must not take this one for still to end.
+            self.is_reading.store(false, Ordering::SeqCst);
+            self.attempts.send_modify(|attempts| *attempts += 1);
+            is_asked = self.wait().await;
         }
+    }
+
+    /// Until they are to be read; whether a token has asked for that.
+    async fn wait(&self) -> bool {
+        let asked = async {
+            loop {
+                self.wanted.notified().await;
+                if !self.rests() {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(REFRESH, asked).await.is_ok()
+    }
+
+    /// For a token whose key is not known: returns when they have been read, at once where that is not to be
+    /// now. Holds nothing meanwhile that others wait for.
+    async fn ask(&self) {
+        let mut attempts = self.attempts.subscribe();
+        if !self.is_reading.load(Ordering::SeqCst) {
+            if self.rests() {
+                return;
+            }
+            self.wanted.notify_one();
+        }
+        let _ = tokio::time::timeout(PATIENCE * 2, attempts.changed()).await;
+    }
+
+    fn rests(&self) -> bool {
+        self.rest().is_some_and(|until| Instant::now() < until)
+    }
+
+    fn rest(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.rests_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the keys; those that are known stay where it fails.

@@ -20,7 +20,7 @@ use prometheus_client::metrics::family::Family;
 use runtime::manifest::RouteClass;
 
 pub use self::address::Peer;
-pub(crate) use self::address::key;
+pub(crate) use self::address::{Client, key};
 pub(crate) use self::flight::Aloft;
 use self::flight::Flight;
 pub(crate) use self::headers::{Told, name, seconds};
@@ -89,6 +89,9 @@ impl Limits {
 
     /// Where the client is: the connection's other end, or who a trusted proxy says.
     pub(crate) fn address(&self, request: &Request) -> Option<IpAddr> {
+        if let Some(Client(address)) = request.extensions().get() {
+            return Some(*address);
+        }
         let Peer(peer) = request.extensions().get::<Peer>()?;
         Some(address::client(
             peer.ip(),

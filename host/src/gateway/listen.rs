@@ -156,7 +156,7 @@ pub async fn serve_at<A: Answer>(
         tokio::spawn(async move {
             let Some(acceptor) = acceptor else {
                 return visit
-                    .serve(builder(), Paced::new(stream, Some(HEAD), STALL))
+                    .serve(builder(), Paced::new(stream, HEAD, STALL))
                     .await;
             };
             let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await else {
@@ -166,7 +166,8 @@ pub async fn serve_at<A: Answer>(
                 Some(b"h2") => builder().http2_only(),
                 _ => builder().http1_only(),
             };
-            visit.serve(builder, Paced::new(stream, None, STALL)).await;
+            // What it agreed to speak, it must begin to: until it does, hyper counts no time.
+            visit.serve(builder, Paced::new(stream, HEAD, STALL)).await;
         });
     }
     drop(listener);

@@ -18,10 +18,12 @@ use axum::extract::Request;
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::response::Response;
 use bytes::Bytes;
+use http_body::Body as _;
 use http_body_util::{BodyExt, Limited};
 use runtime::manifest::RouteClass;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use self::problem::Refusal;
 use super::limits::{Aloft, Told};
@@ -29,6 +31,8 @@ use super::{Admitted, Gateway};
 
 /// Of a request as JSON: a conversation. Recordings are not JSON.
 const MAX_JSON: usize = 4 << 20;
+/// Of all that are read at once, as they are held whole; one whose length is not told counts as the largest.
+const MAX_READ: usize = 256 << 20;
 /// It must be there by then.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Of an answer that is read here and not passed on: a transcript of four hours with its words.
@@ -109,15 +113,16 @@ async fn admitted<'a>(
 ) -> Result<(Caller<'a>, Option<Told>, Aloft<'a>), Refusal> {
     super::version::check(&headers)?;
     let limits = gateway.platform.limits();
+    let caller = gateway.caller(&headers, address).await?;
     let aloft = limits.flight.begin().ok_or(super::Problem::Overloaded)?;
-    let admitted = gateway.admitted(route.class(), &headers, address);
-    let (caller, told) = admitted.await?;
+    let told = limits.admit(route.class(), caller.as_deref(), address);
+    let told = told.await.map_err(super::Problem::Limited)?;
     extensions.insert(Admitted);
     let caller = Caller {
         gateway,
         headers,
         extensions,
-        is_open: caller.is_none(),
+        user: caller.map(|caller| caller.user),
     };
     Ok((caller, told, aloft))
 }
@@ -147,8 +152,8 @@ pub(super) struct Caller<'a> {
     gateway: &'a Arc<Gateway>,
     headers: HeaderMap,
     extensions: Extensions,
-    /// Development mode: requests say who they are.
-    is_open: bool,
+    /// `None` in development mode: requests say who they are.
+    user: Option<u128>,
 }
 
 /// What the original request says of its own body and answer, and not of the caller.
@@ -167,7 +172,7 @@ const OWN: [HeaderName; 9] = [
 impl Caller<'_> {
     /// The user that development mode believes in; with tokens it is the token's subject.
     fn user<'a>(&self, user: Option<&'a str>) -> Option<&'a str> {
-        user.filter(|user| self.is_open && !user.is_empty())
+        user.filter(|user| self.user.is_none() && !user.is_empty())
     }
 
     /// Asks a route of the contract; what is no success is a refusal.
@@ -223,8 +228,33 @@ async fn whole(answer: Response) -> Result<Bytes, Refusal> {
     Ok(read.map_err(|_| Refusal::broken())?.to_bytes())
 }
 
+/// What is read at once of all requests with JSON, in KiB.
+pub(super) struct Reading(Semaphore);
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self(Semaphore::new(MAX_READ >> 10))
+    }
+}
+
 /// A request's JSON. Unknown members are ignored, as clients send what is newer than us.
-async fn parsed<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
+async fn parsed<T: DeserializeOwned>(caller: &Caller<'_>, request: Request) -> Result<T, Refusal> {
+    let size = request.body().size_hint().upper().unwrap_or(u64::MAX);
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    if size > MAX_JSON && size < usize::MAX {
+        return Err(Refusal::TooLarge(MAX_JSON));
+    }
+    let room = u32::try_from(size.min(MAX_JSON) >> 10).unwrap_or(u32::MAX);
+    let room = caller.gateway.reading.0.try_acquire_many(room);
+    let _room = room.map_err(|_| super::Problem::Overloaded)?;
+    // One user has a part of that, as of a component's turns.
+    let places = &caller.gateway.platform.limits().places;
+    let place = caller.user.map(|user| {
+        places
+            .take(user, "openai", 0)
+            .ok_or(super::Problem::TooManyAtOnce)
+    });
+    let _place = place.transpose()?;
     let read = Limited::new(request.into_body(), MAX_JSON).collect();
     let read = tokio::time::timeout(PATIENCE, read).await;
     let read = read.map_err(|_| Refusal::Stalled)?;

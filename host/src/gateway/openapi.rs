@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -38,14 +39,17 @@ const AGAIN: Duration = Duration::from_secs(30);
 
 /// The document, made anew when other revisions serve.
 #[derive(Default)]
-pub(super) struct Contract(Mutex<Made>);
+pub(super) struct Contract {
+    /// Held while components are asked.
+    made: Mutex<Made>,
+    /// Of these revisions.
+    latest: ArcSwapOption<(Vec<String>, Whole)>,
+}
 
 #[derive(Default)]
 struct Made {
     /// By revision.
     parts: HashMap<String, Asked>,
-    of: Vec<String>,
-    whole: Option<Whole>,
 }
 
 struct Asked {
@@ -69,8 +73,7 @@ impl Contract {
     ) -> Response {
         let table = platform.live().table().clone();
         let whole = self.whole(&table, is_open).await;
-        let known = headers.get(header::IF_NONE_MATCH);
-        if known.is_some_and(|known| known == whole.tag) {
+        if is_known(headers, &whole.tag) {
             return (StatusCode::NOT_MODIFIED, [(header::ETAG, whole.tag)]).into_response();
         }
         let headers = [
@@ -84,21 +87,43 @@ impl Contract {
         (headers, whole.body).into_response()
     }
 
+    /// Who finds the revisions changed waits for what the new ones say; one that said nothing is asked again by
+    /// one reader, while the others have what there is.
     async fn whole(&self, table: &RouteTable, is_open: bool) -> Whole {
-        let mut made = self.0.lock().await;
         let of: Vec<String> = table.services().iter().map(|s| named(&s.stable)).collect();
-        if made.of != of || made.wants_again() {
-            made.ask(table).await;
-            made.whole = None;
-            made.of = of;
+        let mut made = match self.latest(&of) {
+            None => self.made.lock().await,
+            Some(whole) => match self.made.try_lock() {
+                Ok(made) if made.wants_again() => made,
+                _ => return whole,
+            },
+        };
+        // Somebody else may have asked meanwhile.
+        if !made.wants_again()
+            && let Some(whole) = self.latest(&of)
+        {
+            return whole;
         }
-        if let Some(whole) = &made.whole {
-            return whole.clone();
-        }
+        made.ask(table).await;
         let whole = written(&made.merged(table, is_open));
-        made.whole = Some(whole.clone());
+        self.latest.store(Some(Arc::new((of, whole.clone()))));
         whole
     }
+
+    fn latest(&self, of: &[String]) -> Option<Whole> {
+        let latest = self.latest.load();
+        let (revisions, whole) = latest.as_deref()?;
+        (revisions == of).then(|| whole.clone())
+    }
+}
+
+/// Whether the client has that version; packed it has the same tag, but weak: RFC 9110, section 13.1.2.
+fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
+    let known = headers.get_all(header::IF_NONE_MATCH).iter();
+    let known = known.filter_map(|tags| tags.to_str().ok());
+    // Ours have no comma.
+    let mut known = known.flat_map(|tags| tags.split(',')).map(str::trim);
+    known.any(|known| known == "*" || known.trim_start_matches("W/").as_bytes() == tag.as_bytes())
 }
 
 fn named(revision: &Revision) -> String {

@@ -24,11 +24,11 @@ pub(super) struct Paced<S> {
 }
 
 impl<S> Paced<S> {
-    /// A write may wait for `stall`; with `greeting`, the version must be clear within that.
-    pub(super) fn new(stream: S, greeting: Option<Duration>, stall: Duration) -> Self {
+    /// A write may wait for `stall`; the version must be clear within `greeting`.
+    pub(super) fn new(stream: S, greeting: Duration, stall: Duration) -> Self {
         Self {
             stream,
-            greeting: greeting.map(|within| (0, Box::pin(tokio::time::sleep(within)))),
+            greeting: Some((0, Box::pin(tokio::time::sleep(greeting)))),
             stall,
             stalled: None,
         }
@@ -132,7 +132,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_takes_nothing_is_left() {
         let (stream, _client) = tokio::io::duplex(16);
-        let mut paced = Paced::new(stream, None, SOON);
+        let mut paced = Paced::new(stream, NEVER, SOON);
         let written = paced.write_all(&[0; 64]).await;
         assert_eq!(written.unwrap_err().kind(), ErrorKind::TimedOut);
     }
@@ -140,7 +140,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_takes_a_little_has_all_its_time_again() {
         let (stream, mut client) = tokio::io::duplex(16);
-        let mut paced = Paced::new(stream, None, NEVER);
+        let mut paced = Paced::new(stream, NEVER, NEVER);
         paced.write_all(&[0; 16]).await.unwrap();
         let waits = futures::poll!(std::pin::pin!(paced.write(&[0])));
         assert!(waits.is_pending() && paced.stalled.is_some());
@@ -159,7 +159,7 @@ mod tests {
             (b"GET", true),
         ] {
             let (stream, mut client) = tokio::io::duplex(64);
-            let mut paced = Paced::new(stream, Some(SOON), NEVER);
+            let mut paced = Paced::new(stream, SOON, NEVER);
             client.write_all(said).await.unwrap();
             let mut heard = vec![0; said.len()];
             paced.read_exact(&mut heard).await.unwrap();
@@ -170,7 +170,7 @@ mod tests {
             }
         }
         let (stream, _client) = tokio::io::duplex(64);
-        let left = Paced::new(stream, Some(SOON), NEVER).read_u8().await;
+        let left = Paced::new(stream, SOON, NEVER).read_u8().await;
         assert_eq!(left.unwrap_err().kind(), ErrorKind::TimedOut);
     }
 }

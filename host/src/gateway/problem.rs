@@ -13,8 +13,23 @@ use time::{OffsetDateTime, UtcOffset};
 
 use crate::dispatch::DispatchError;
 use crate::gateway::auth::Denied;
-use crate::gateway::limits::{Limited, name as limits_name, seconds};
+use crate::gateway::limits::{Limited, Told, name as limits_name, seconds};
 use crate::webhook::Refusal;
+
+/// What is refused before anybody is asked who they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Unasked {
+    /// A request says not whom it is for, or twice.
+    NoHost,
+    /// In development mode, a name that is not this machine's.
+    ForeignHost,
+    /// A web page that nobody has named.
+    ForeignOrigin,
+    /// A body that would have to be unpacked.
+    EncodedBody,
+    /// The path speaks WebSocket alone.
+    NotAWebSocket,
+}
 
 /// What the host answers by itself.
 #[derive(Debug)]
@@ -26,14 +41,8 @@ pub(crate) enum Problem {
     Denied(Denied),
     /// An operator has taken the component out of service.
     Draining,
-    /// In development mode, a name that is not this machine's.
-    ForeignHost,
-    /// A web page that nobody has named.
-    ForeignOrigin,
-    /// A body that would have to be unpacked.
-    EncodedBody,
-    /// The path speaks WebSocket alone.
-    NotAWebSocket,
+    /// What nobody may ask.
+    Front(Unasked),
     /// Of a webhook's API.
     Webhook(Refusal),
     /// The host has as much in hand as it takes on.
@@ -49,6 +58,8 @@ pub(crate) enum Problem {
     /// A component does not say how it is, to all who ask now.
     Unwell(Arc<Problem>),
     Dispatch(DispatchError),
+    /// Of a caller who was counted, and is told how they stand.
+    Counted(Box<Problem>, Told),
 }
 
 /// This moment, as in `2025-12-05T10:30:00Z`.
@@ -103,6 +114,36 @@ pub(crate) fn render(
     response
 }
 
+fn front(why: Unasked) -> (StatusCode, &'static str, &'static str) {
+    match why {
+        Unasked::NoHost => (
+            StatusCode::BAD_REQUEST,
+            "INVALID_HOST",
+            "a request has one `host`",
+        ),
+        Unasked::ForeignHost => (
+            StatusCode::MISDIRECTED_REQUEST,
+            "HOST_NOT_ALLOWED",
+            "in development mode the host answers to localhost alone",
+        ),
+        Unasked::ForeignOrigin => (
+            StatusCode::FORBIDDEN,
+            "ORIGIN_NOT_ALLOWED",
+            "the page's origin is not one of LECTERN_CORS_ORIGINS",
+        ),
+        Unasked::EncodedBody => (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "UNSUPPORTED_CONTENT_ENCODING",
+            "a body comes as it is, without a content-encoding",
+        ),
+        Unasked::NotAWebSocket => (
+            StatusCode::UPGRADE_REQUIRED,
+            "UPGRADE_REQUIRED",
+            "this path speaks WebSocket, version 13, over HTTP/1.1",
+        ),
+    }
+}
+
 /// Who is not let in.
 fn denied(why: &Denied) -> (StatusCode, &'static str, &'static str) {
     match why {
@@ -146,12 +187,34 @@ fn undispatched(error: &DispatchError) -> (StatusCode, &'static str, String) {
             "REQUEST_TIMEOUT",
             "the body did not come in time",
         ),
+        DispatchError::BodyBroken => (
+            StatusCode::BAD_REQUEST,
+            "BODY_BROKEN",
+            "the body broke off, or is not in the chunks that it says",
+        ),
         DispatchError::Call(error) => call(error),
     };
     (status, code, message.to_owned())
 }
 
 impl Problem {
+    /// The component's call that gave no answer, where it is one.
+    pub(super) fn broken_call(&self) -> Option<&CallError> {
+        match self {
+            Self::Dispatch(DispatchError::Call(error)) => Some(error),
+            Self::Counted(why, _) => why.broken_call(),
+            _ => None,
+        }
+    }
+
+    /// Said to a caller who stands so.
+    pub(super) fn counted(self, told: Option<Told>) -> Self {
+        match told {
+            Some(told) => Self::Counted(Box::new(self), told),
+            None => self,
+        }
+    }
+
     pub(crate) fn parts(&self) -> (StatusCode, &'static str, String) {
         let (status, code, message) = match self {
             Self::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such path"),
@@ -171,26 +234,7 @@ impl Problem {
                 "there is version 1 of this API alone",
             ),
             Self::Denied(why) => denied(why),
-            Self::ForeignHost => (
-                StatusCode::MISDIRECTED_REQUEST,
-                "HOST_NOT_ALLOWED",
-                "in development mode the host answers to localhost alone",
-            ),
-            Self::ForeignOrigin => (
-                StatusCode::FORBIDDEN,
-                "ORIGIN_NOT_ALLOWED",
-                "the page's origin is not one of LECTERN_CORS_ORIGINS",
-            ),
-            Self::EncodedBody => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "UNSUPPORTED_CONTENT_ENCODING",
-                "a body comes as it is, without a content-encoding",
-            ),
-            Self::NotAWebSocket => (
-                StatusCode::UPGRADE_REQUIRED,
-                "UPGRADE_REQUIRED",
-                "this path speaks WebSocket, version 13, over HTTP/1.1",
-            ),
+            Self::Front(why) => front(*why),
             Self::Draining => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "SERVICE_DRAINING",
@@ -226,6 +270,7 @@ impl Problem {
                 "the service does not say how it is",
             ),
             Self::Unwell(why) => return why.parts(),
+            Self::Counted(why, _) => return why.parts(),
             Self::Dispatch(error) => return undispatched(error),
         };
         (status, code, message.to_owned())
@@ -233,6 +278,11 @@ impl Problem {
 
     /// The response, with the request's id.
     pub(crate) fn render(self, request_id: &str) -> Response {
+        if let Self::Counted(why, told) = self {
+            let mut response = why.render(request_id);
+            told.write(response.headers_mut());
+            return response;
+        }
         let (status, code, message) = self.parts();
         let mut response = render(status, code, &message, request_id, None);
         let headers = response.headers_mut();
@@ -264,6 +314,7 @@ impl Problem {
             Self::TooManyAtOnce => Duration::ZERO,
             Self::Dispatch(DispatchError::Open { rest }) => *rest,
             Self::Unwell(why) => return why.retry_after(),
+            Self::Counted(why, _) => return why.retry_after(),
             _ => return None,
         };
         Some(HeaderValue::from(seconds(after).max(1)))
@@ -312,6 +363,11 @@ fn webhook(refusal: &Refusal) -> (StatusCode, &'static str, &'static str) {
             StatusCode::CONFLICT,
             "WEBHOOK_BACKLOG",
             "1,000 messages wait for the webhook already; its server is asked again when it has rested",
+        ),
+        Refusal::KeyReused => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "IDEMPOTENCY_KEY_REUSED",
+            "that key was another webhook's",
         ),
         Refusal::TooMany => (
             StatusCode::CONFLICT,

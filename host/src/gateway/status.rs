@@ -135,7 +135,8 @@ fn add(said: &mut Map<String, Value>, states: &[(&'static str, &'static str)]) {
     }
 }
 
-/// Which backend stands behind each capability, so that a client never offers what isn't there.
+/// Which backend stands behind each capability, so that a client never offers what isn't there. Where tokens are
+/// wanted, not at which address: `lectern doctor` tells an operator.
 #[utoipa::path(
     get,
     path = "/capabilities",
@@ -144,9 +145,13 @@ fn add(said: &mut Map<String, Value>, states: &[(&'static str, &'static str)]) {
     security(()),
     responses((status = 200, description = "By name", body = Capabilities)),
 )]
-pub(super) fn capabilities(platform: &Platform) -> Response {
+pub(super) fn capabilities(platform: &Platform, is_open: bool) -> Response {
     let choices = platform.choices().iter().map(|choice| {
-        let value = json!({ "backend": choice.backend, "reason": choice.reason });
+        let backend = match is_open {
+            true => choice.shown(),
+            false => choice.backend.clone(),
+        };
+        let value = json!({ "backend": backend, "reason": choice.reason });
         (choice.capability.to_owned(), value)
     });
     axum::Json(json!({ "capabilities": choices.collect::<Map<_, _>>() })).into_response()

@@ -8,9 +8,11 @@
 //! message that is none.
 
 mod feed;
+mod frames;
 mod message;
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -34,8 +36,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::feed::{Feed, Said};
+use self::frames::Frames;
 use self::message::{Asked, Refused};
 use super::auth::{Denied, LEEWAY_SECONDS};
+use super::limits::Client;
+use super::problem::Unasked;
 use super::{Gateway, Problem};
 
 /// Where it is.
@@ -55,13 +60,10 @@ const WAITING: usize = 16;
 const STALL: Duration = Duration::from_secs(60);
 /// A connection on which nothing came is asked whether there is anybody.
 const PING: Duration = Duration::from_secs(30);
-/// Messages in a second, over as many seconds as a burst may have piled up.
-const RATE: u32 = 20;
-const BURST: u32 = 100;
 /// To say why.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
+type Socket = WebSocketStream<Frames<TokioIo<Upgraded>>>;
 
 /// All of a gateway's connections.
 #[derive(Default)]
@@ -136,7 +138,7 @@ pub(super) async fn open(gateway: &Arc<Gateway>, request: Request) -> Result<Res
     }
     // Browsers ask nobody before a page opens one.
     if gateway.front.is_foreign(&request) {
-        return Err(Problem::ForeignOrigin);
+        return Err(Problem::Front(Unasked::ForeignOrigin));
     }
     let address = gateway.platform.limits().address(&request);
     let (mut parts, _) = request.into_parts();
@@ -145,11 +147,14 @@ pub(super) async fn open(gateway: &Arc<Gateway>, request: Request) -> Result<Res
     let (caller, _) = admitted.await?;
     let host = parts.headers.get(header::HOST).cloned();
     let upgrade = parts.extensions.remove::<OnUpgrade>();
-    let upgrade = upgrade.ok_or(Problem::NotAWebSocket)?;
-    let extensions = parts.extensions.clone();
+    let upgrade = upgrade.ok_or(Problem::Front(Unasked::NotAWebSocket))?;
+    let mut extensions = parts.extensions.clone();
+    if let Some(address) = address {
+        extensions.insert(Client(address));
+    }
     let is_named = protocols(&parts.headers).any(|name| name == PROTOCOL);
     let request = Request::from_parts(parts, ());
-    let response = create_response(&request).map_err(|_| Problem::NotAWebSocket)?;
+    let response = create_response(&request).map_err(|_| Problem::Front(Unasked::NotAWebSocket))?;
     let session = Session {
         gateway: gateway.clone(),
         likeness: Likeness {
@@ -180,7 +185,7 @@ async fn socket(upgraded: Upgraded) -> Socket {
         .write_buffer_size(0)
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE));
-    let stream = TokioIo::new(upgraded);
+    let stream = Frames::new(TokioIo::new(upgraded));
     WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await
 }
 
@@ -256,7 +261,9 @@ impl Session {
             let read = async {
                 match ending {
                     // What comes is no message any more.
-                    Ending::TooLarge | Ending::Protocol => drain(socket.get_mut()).await,
+                    Ending::TooLarge | Ending::Protocol | Ending::Flood => {
+                        drain(socket.get_mut().uncounted()).await;
+                    }
                     _ => while let Some(Ok(_)) = socket.next().await {},
                 }
             };
@@ -272,7 +279,6 @@ impl Session {
             count: 0,
             say,
         };
-        let mut pace = Pace::new();
         let mut pings = interval_at(Instant::now() + PING, PING);
         let mut has_come = true;
         let mut expiry = std::pin::pin!(tokio::time::sleep(self.left()));
@@ -280,9 +286,6 @@ impl Session {
             let answer = tokio::select! {
                 message = socket.next() => {
                     has_come = true;
-                    if !pace.allows(Instant::now()) {
-                        return Ending::Flood;
-                    }
                     match text(message) {
                         Ok(Some(text)) => self.take(&text, &mut feeds),
                         Ok(None) => None,
@@ -395,30 +398,9 @@ fn text(received: Option<Result<Message, Error>>) -> Result<Option<String>, Endi
         Some(Err(error)) => Err(match error {
             Error::Capacity(_) => Ending::TooLarge,
             Error::Protocol(_) | Error::Utf8(_) => Ending::Protocol,
+            Error::Io(error) if error.kind() == ErrorKind::QuotaExceeded => Ending::Flood,
             _ => Ending::Left,
         }),
-    }
-}
-
-/// How many messages may still come.
-struct Pace {
-    left: f64,
-    at: Instant,
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self {
-            left: f64::from(BURST),
-            at: Instant::now(),
-        }
-    }
-
-    fn allows(&mut self, now: Instant) -> bool {
-        let came = now.duration_since(self.at).as_secs_f64() * f64::from(RATE);
-        self.left = (self.left + came).min(f64::from(BURST)) - 1.0;
-        self.at = now;
-        self.left >= 0.0
     }
 }
 
@@ -448,16 +430,5 @@ mod tests {
             Some("Bearer a.b.c")
         );
         assert_eq!(shown("sec-websocket-protocol", "lectern"), None);
-    }
-
-    #[test]
-    fn a_burst_passes_and_a_flood_does_not() {
-        let mut pace = Pace::new();
-        let now = pace.at;
-        assert!((0..BURST).all(|_| pace.allows(now)));
-        assert!(!pace.allows(now));
-        let mut pace = Pace::new();
-        let each = Duration::from_secs(1) / RATE;
-        assert!((1..10 * BURST).all(|at| pace.allows(now + each * at)));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use backend::webhooks::{Delivery, Error, Owner, Webhook};
 use http_body_util::{BodyExt, Limited};
@@ -48,6 +48,8 @@ pub(crate) enum Refusal {
     Backlog,
     /// The user has as many as there may be.
     TooMany,
+    /// That `Idempotency-Key` was another webhook's.
+    KeyReused,
     /// It would be another user's.
     Foreign,
     Unavailable,
@@ -80,7 +82,10 @@ pub(super) async fn answer(
     let mut pairs = asked.iter().flat_map(|url| url.query_pairs());
     let claimed = pairs.find_map(|(name, value)| (name == "user_id").then(|| value.into_owned()));
     match (&parts.method, &segments[..]) {
-        (&Method::POST, []) => create(webhooks, claims, claimed, body).await,
+        (&Method::POST, []) => {
+            let key = key(&parts.headers)?;
+            create(webhooks, claims, claimed, key, body).await
+        }
         (&Method::GET, []) => {
             let owner = owner(claims, claimed)?;
             let all = webhooks.store.list(&owner).await?;
@@ -142,6 +147,7 @@ async fn create(
     webhooks: &Webhooks,
     claims: Option<&Claims>,
     claimed: Option<String>,
+    key: Option<String>,
     body: Body,
 ) -> Result<Response, Refusal> {
     let body = tokio::time::timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await;
@@ -155,9 +161,10 @@ async fn create(
         .targets
         .check(&wanted.url)
         .map_err(|unfit| invalid(&unfit.to_string()))?;
-    let id = Uuid::new_v4();
+    // Of a key it is the same each time, and so is the secret, which is made of it.
+    let id = key.map_or_else(Uuid::new_v4, |key| message::id(&owner, &key));
     let secret = webhooks.key.secret(id);
-    let webhook = Webhook {
+    let mut webhook = Webhook {
         id,
         url: wanted.url,
         events: events(wanted.events)?,
@@ -166,7 +173,13 @@ async fn create(
         disabled: None,
     };
     if !webhooks.store.create(&owner, &webhook, MOST).await? {
-        return Err(Refusal::TooMany);
+        // As many as may be, or this one already.
+        let made = webhooks.store.find(&owner, id).await?;
+        let made = made.ok_or(Refusal::TooMany)?;
+        if (&made.url, &made.events) != (&webhook.url, &webhook.events) {
+            return Err(Refusal::KeyReused);
+        }
+        webhook = made;
     }
     let mut body = shown(&webhook);
     // This once: it is not stored.
@@ -179,6 +192,19 @@ async fn create(
         Some(place) => (place, created).into_response(),
         None => created.into_response(),
     })
+}
+
+/// `Idempotency-Key`, as the components take it.
+fn key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let Some(key) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    let key = key
+        .to_str()
+        .ok()
+        .filter(|key| (1..=255).contains(&key.len()));
+    let key = key.ok_or_else(|| invalid("`Idempotency-Key` has 1 to 255 characters of ASCII"))?;
+    Ok(Some(key.to_owned()))
 }
 
 fn invalid(why: &str) -> Refusal {

@@ -1,6 +1,7 @@
 //! What a webhook is told, and how it knows who tells it:
 //! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>
 
+use backend::webhooks::Owner;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -31,6 +32,13 @@ impl Key {
         let name = [b"lectern webhook ", webhook.as_bytes().as_slice()].concat();
         mac(self.0.expose_secret(), &name)
     }
+}
+
+/// Of the webhook that its owner makes with that key, each time.
+pub(super) fn id(owner: &Owner, key: &str) -> Uuid {
+    // No name has a NUL.
+    let name = [owner.tenant.as_str(), &owner.user, key].join("\0");
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
 }
 
 /// HMAC-SHA256.

@@ -136,6 +136,9 @@ async fn health_is_measured() {
             .unwrap()
             .starts_with("none")
     );
+    let blobs = &capabilities["capabilities"]["blobs"]["backend"];
+    let blobs = blobs.as_str().unwrap();
+    assert!(blobs.starts_with("a folder of the host's at /"), "{blobs}");
     cluster.stop().await;
     for path in ["/health", "/health/ready", "/chat/health"] {
         let told = async {
@@ -226,5 +229,18 @@ async fn a_service_s_own_port_is_that_service_alone() {
         let answer = reqwest::get(format!("{port}{path}")).await.unwrap();
         assert_eq!(answer.status(), status, "{path}");
     }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn where_things_are_is_not_for_strangers_to_know() {
+    let host = TestHost::with("test-components", |config| {
+        config.identity.secret = Some("the tests' users sign with this key".to_owned().into());
+    })
+    .await;
+    let told = host.get("/capabilities").await.ok();
+    let blobs = &told["capabilities"]["blobs"]["backend"];
+    assert_eq!(blobs, "a folder of the host's");
+    assert!(!told.to_string().contains('/'), "{told}");
     host.stop().await;
 }

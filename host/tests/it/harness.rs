@@ -139,7 +139,11 @@ impl TestHost {
         let door = Door::open(&config.edge, &config.limits.proxies).unwrap();
         let operators = TcpListener::bind(config.admin_listen).await.unwrap();
         let admin = format!("http://{}", operators.local_addr().unwrap());
-        let api = Arc::new(Admin::new(running.platform.clone(), ADMIN_KEY));
+        let api = Arc::new(Admin::new(
+            running.platform.clone(),
+            ADMIN_KEY,
+            &config.identity,
+        ));
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let served = gateway.clone();

@@ -1,10 +1,13 @@
 //! Tokens of an identity provider, whose keys come by their URL and change.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use futures::future::join_all;
+use host::config::identity::Identity;
 use host::gateway;
 use host::token::{self, Claims, Role};
 use jsonwebtoken::jwk::{Jwk, JwkSet};
@@ -13,8 +16,9 @@ use p256::ecdsa::SigningKey;
 use p256::pkcs8::EncodePrivateKey;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
-use crate::harness::{Answer, TestHost};
+use crate::harness::{ADMIN_KEY, Answer, TestHost};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const ISSUER: &str = "https://id.example";
@@ -22,30 +26,42 @@ const ISSUER: &str = "https://id.example";
 /// An identity provider: what it answers can be changed.
 struct Provider {
     url: String,
-    keys: Arc<Mutex<Value>>,
+    served: Arc<Served>,
 }
 
 impl Provider {
     async fn start(keys: &[&Signer]) -> Self {
-        let keys = Arc::new(Mutex::new(set(keys)));
+        let served = Arc::new(Served {
+            keys: Mutex::new(set(keys)),
+            hangs: AtomicBool::new(false),
+            asked: Notify::new(),
+        });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/jwks", listener.local_addr().unwrap());
-        let served = Arc::new(Served(keys.clone()));
         let ever = std::future::pending();
-        tokio::spawn(gateway::serve(listener, served, ever, Duration::ZERO));
-        Self { url, keys }
+        let answers = served.clone();
+        tokio::spawn(gateway::serve(listener, answers, ever, Duration::ZERO));
+        Self { url, served }
     }
 
     fn has(&self, keys: &[&Signer]) {
-        *self.keys.lock().unwrap() = set(keys);
+        *self.served.keys.lock().unwrap() = set(keys);
     }
 }
 
-struct Served(Arc<Mutex<Value>>);
+struct Served {
+    keys: Mutex<Value>,
+    hangs: AtomicBool,
+    asked: Notify,
+}
 
 impl gateway::Answer for Served {
     async fn answer(self: &Arc<Self>, _: Request) -> Response {
-        axum::Json(self.0.lock().unwrap().clone()).into_response()
+        if self.hangs.load(Ordering::SeqCst) {
+            self.asked.notify_one();
+            std::future::pending::<()>().await;
+        }
+        axum::Json(self.keys.lock().unwrap().clone()).into_response()
     }
 }
 
@@ -72,6 +88,14 @@ impl Signer {
     fn sign(&self, claims: &Value) -> String {
         let mut header = Header::new(Algorithm::ES256);
         header.kid.clone_from(&self.jwk.common.key_id);
+        jsonwebtoken::encode(&header, claims, &self.key).unwrap()
+    }
+
+    /// That insists on what nobody knows.
+    fn critical(&self, claims: &Value) -> String {
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid.clone_from(&self.jwk.common.key_id);
+        header.crit = Some(vec!["exp".into()]);
         jsonwebtoken::encode(&header, claims, &self.key).unwrap()
     }
 
@@ -123,6 +147,97 @@ async fn a_provider_s_token_names_its_subject_until_its_key_is_gone() {
 }
 
 #[tokio::test]
+async fn what_providers_write_otherwise_is_read() {
+    let signer = Signer::new("1", 1);
+    let provider = Provider::start(&[&signer]).await;
+    let host = host(&provider).await;
+    // A role of another name is none of ours; a `NumericDate` may have a fraction.
+    for (name, value) in [
+        ("role", json!("authenticated")),
+        ("role", json!(null)),
+        ("role", json!(["admin"])),
+        ("iat", json!(1_700_000_000.5)),
+        ("exp", json!(9_999_999_999.5)),
+    ] {
+        let mut claims = claims("alice");
+        claims[name] = value.clone();
+        let answer = ask(&host, &signer.sign(&claims)).await;
+        assert_eq!(answer.status, 200, "{name}: {value}");
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn unknown_keys_of_a_slow_provider_keep_nobody_out() {
+    let provider = Provider::start(&[&Signer::new("1", 1)]).await;
+    let url = provider.url.clone();
+    let host = TestHost::with("components", |config| {
+        config.identity.secret = Some(SECRET.to_owned().into());
+        config.identity.jwks_url = Some(url);
+        config.limits.in_flight = 2;
+    })
+    .await;
+    let known = Signer::new("1", 1).sign(&claims("alice"));
+    assert_eq!(ask(&host, &known).await.status, 200);
+    provider.served.hangs.store(true, Ordering::SeqCst);
+    let unknown = Signer::new("2", 2).sign(&claims("mallory"));
+    let ended = AtomicBool::new(false);
+    let many = async {
+        let answers = join_all((0..20).map(|_| ask(&host, &unknown))).await;
+        ended.store(true, Ordering::SeqCst);
+        answers
+    };
+    let others = async {
+        provider.served.asked.notified().await;
+        let bob = token::sign(
+            SECRET.as_bytes(),
+            "bob",
+            Role::User,
+            Duration::from_secs(60),
+        );
+        for token in [bob.unwrap(), known] {
+            assert_eq!(ask(&host, &token).await.status, 200);
+        }
+        assert!(
+            !ended.load(Ordering::SeqCst),
+            "they waited for the provider"
+        );
+    };
+    let (refused, ()) = tokio::join!(many, others);
+    for answer in refused {
+        assert_eq!(answer.code(), (401, "UNAUTHENTICATED"));
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn operators_tokens_are_for_this_host_as_all_others() {
+    let identity = Identity {
+        issuer: Some(ISSUER.into()),
+        audience: Some("lectern".into()),
+        ..Identity::default()
+    };
+    let wanted = identity.clone();
+    let host = TestHost::with("test-components", |config| config.identity = wanted).await;
+    let claims = || Claims::new("olga", Role::Admin, Duration::from_secs(60));
+    let other = Identity {
+        audience: Some("other".into()),
+        ..identity.clone()
+    };
+    for (claims, status) in [
+        (claims().of(&identity), 200),
+        (claims().of(&other), 401),
+        (claims(), 401),
+    ] {
+        let token = token::encode(ADMIN_KEY, &claims).unwrap();
+        let url = format!("{}/admin/v1/components", host.admin);
+        let answer = host.http().get(url).bearer_auth(token).send().await;
+        assert_eq!(answer.unwrap().status().as_u16(), status);
+    }
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn tokens_of_others_for_others_or_against_the_algorithm_are_refused() {
     let (known, stranger) = (Signer::new("1", 1), Signer::new("1", 9));
     let provider = Provider::start(&[&known]).await;
@@ -147,6 +262,8 @@ async fn tokens_of_others_for_others_or_against_the_algorithm_are_refused() {
         with("nbf", json!(9_999_999_998_u64)),
         with("tenant", json!("")),
         with("sub", json!("")),
+        with("exp", json!(-1)),
+        known.critical(&claims("alice")),
         without("aud"),
         without("iss"),
         without("exp"),

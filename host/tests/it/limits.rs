@@ -419,3 +419,23 @@ async fn what_is_too_much_for_the_host_is_refused_and_health_is_not() {
     assert_eq!(host.get("/probe/empty").await.status, 200);
     Arc::into_inner(host).unwrap().stop().await;
 }
+
+#[tokio::test]
+async fn who_is_refused_is_told_how_they_stand_as_well() {
+    let host = TestHost::with("components", |config| {
+        with_tokens(config);
+        config.limits.rates = only("user.write=10/1h user.model=10/1h");
+    })
+    .await;
+    let alice = bearer("alice", None);
+    for (path, body, status) in [
+        ("/webhooks", vec![b'{'; 10], 400),
+        ("/chat", vec![b' '; 2 << 20], 413),
+    ] {
+        let request = host.request(Method::POST, path).body(body);
+        let answer = host.send(request.header("authorization", &alice)).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        assert!(header(&answer, "ratelimit").starts_with("\"user\";r="));
+    }
+    host.stop().await;
+}

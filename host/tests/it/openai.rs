@@ -101,8 +101,17 @@ async fn models_are_what_is_configured() {
 async fn without_a_model_and_without_documents_nobody_answers_and_says_so() {
     let host = TestHost::start().await.described().await;
     let answer = host.post(CHAT, asks("lectern", "Hello")).await;
-    assert_eq!(refused(&answer), (503, json!("model_not_configured")));
+    assert_eq!(refused(&answer), (501, json!("model_not_configured")));
     assert_eq!(answer.headers["x-should-retry"], "false");
+    // What the edge refuses has OpenAI's form here too.
+    let packed = host
+        .request(Method::POST, CHAT)
+        .header("content-encoding", "gzip");
+    let packed = host.send(packed.json(&asks("lectern", "Hello"))).await;
+    assert_eq!(
+        refused(&packed),
+        (415, json!("UNSUPPORTED_CONTENT_ENCODING"))
+    );
     let unknown = host.post(CHAT, asks("gpt-5", "Hello")).await;
     assert_eq!(refused(&unknown), (404, json!("model_not_found")));
     for (body, param) in [
@@ -388,7 +397,7 @@ async fn a_recording_that_cannot_be_transcribed_is_refused_in_openai_s_form() {
     let short = Form::new().part("file", Part::bytes(wav(100, 0.5)).file_name("a.wav"));
     assert_eq!(refused(&send(short).await), (422, json!("AUDIO_TOO_SHORT")));
     let none = send(file()).await;
-    assert_eq!(refused(&none), (503, json!("ENGINE_NOT_CONFIGURED")));
+    assert_eq!(refused(&none), (501, json!("ENGINE_NOT_CONFIGURED")));
     assert_eq!(none.headers["x-should-retry"], "false");
     let no_form = host.post(TRANSCRIPTIONS, json!({})).await;
     assert_eq!(refused(&no_form).0, 400);

@@ -303,6 +303,33 @@ async fn a_server_that_is_gone_is_told_no_more() {
 }
 
 #[tokio::test]
+async fn a_webhook_made_again_with_its_key_is_the_same() {
+    let host = developing().await;
+    let make = async |user: &str, key: &str, url: &str| {
+        let body = json!({ "url": url, "user_id": user, "events": ["document.processed"] });
+        let request = host.request(Method::POST, "/webhooks").json(&body);
+        host.send(request.header("idempotency-key", key)).await
+    };
+    let first = make("alice", "1", "https://hooks.example/a").await.ok();
+    assert_eq!(
+        make("alice", "1", "https://hooks.example/a").await.ok(),
+        first
+    );
+    let other = make("alice", "1", "https://hooks.example/b").await;
+    assert_eq!(other.code(), (422, "IDEMPOTENCY_KEY_REUSED"));
+    for (user, key) in [("alice", "2"), ("bob", "1")] {
+        let other = make(user, key, "https://hooks.example/a").await.ok();
+        assert_ne!(other["webhook_id"], first["webhook_id"]);
+        assert_ne!(other["secret"], first["secret"]);
+    }
+    let bad = make("alice", "", "https://hooks.example/a").await;
+    assert_eq!(bad.code(), (400, "VALIDATION_ERROR"));
+    let hers = host.get("/webhooks?user_id=alice").await.ok();
+    assert_eq!(hers["webhooks"].as_array().unwrap().len(), 2);
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn a_webhook_that_a_thousand_messages_wait_for_takes_no_more() {
     let host = developing().await;
     let (ear, url) = Ear::listen([StatusCode::SERVICE_UNAVAILABLE.into_response()]).await;
@@ -347,7 +374,7 @@ async fn no_webhook_leads_into_this_network() {
     host.processed("alice", "a.txt", BIOLOGY).await;
     let refused = deliveries(&host, "alice", &hook, "waiting").await;
     let error = refused["deliveries"][0]["error"].as_str().unwrap();
-    assert_eq!(error, "the address is not public");
+    assert_eq!(error, "the name leads to no public address");
     assert!(ear.heard.lock().unwrap().is_empty());
     host.stop().await;
 }

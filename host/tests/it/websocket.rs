@@ -11,6 +11,8 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::deploy::version;
@@ -282,6 +284,14 @@ async fn what_is_no_message_is_told_and_a_flood_ends_the_connection() {
         let _ = socket.0.send(text).await;
     }
     assert_eq!(socket.closed().await, 1_008);
+    // A message in pieces without end, and without a byte.
+    let mut socket = open(&host).await;
+    let piece = |opcode| Message::Frame(Frame::message(vec![], OpCode::Data(opcode), false));
+    let _ = socket.0.send(piece(Data::Text)).await;
+    for _ in 0..200 {
+        let _ = socket.0.send(piece(Data::Continue)).await;
+    }
+    assert_eq!(socket.closed().await, 1_008);
     let mut socket = open(&host).await;
     let _ = socket.0.send(Message::text("x".repeat(65 << 10))).await;
     assert_eq!(socket.closed().await, 1_009);
@@ -299,9 +309,9 @@ async fn what_is_no_message_is_told_and_a_flood_ends_the_connection() {
         }
     };
     let metrics = tokio::time::timeout(PATIENCE, counted).await.unwrap();
-    for how in ["flood", "too_large", "no_text"] {
+    for (how, often) in [("flood", 2.0), ("too_large", 1.0), ("no_text", 1.0)] {
         let name = format!("lectern_websocket_endings_total{{how=\"{how}\"}}");
-        assert_eq!(value(&metrics, &name), Some(1.0), "{how}");
+        assert_eq!(value(&metrics, &name), Some(often), "{how}");
     }
     host.stop().await;
 }
@@ -383,4 +393,26 @@ async fn a_host_that_ends_says_so_to_its_connections() {
     assert_eq!(socket.heard().await["type"], "event");
     let (code, ()) = tokio::join!(socket.closed(), host.stop());
     assert_eq!(code, 1_001);
+}
+
+#[tokio::test]
+async fn subscriptions_are_counted_where_a_trusted_proxy_says_the_client_is() {
+    let host = TestHost::with("test-components", |config| {
+        config.limits.rates = host::config::limits::rates("address.read=2/1h").unwrap();
+        config
+            .limits
+            .rates
+            .retain(|rule| rule.name == "address.read");
+        config.limits.proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    for address in ["7.7.7.1", "7.7.7.2", "7.7.7.3"] {
+        let headers = [("x-forwarded-for", address)];
+        let mut socket = try_open(&host, &headers).await.ok().unwrap();
+        socket.say(subscribe("1", "/probe/empty")).await;
+        assert_eq!(socket.heard().await["status"], 200, "{address}");
+        socket.say(subscribe("2", "/probe/empty")).await;
+        assert_eq!(socket.heard().await["status"], 429, "{address}");
+    }
+    host.stop().await;
 }

@@ -143,7 +143,7 @@ impl Webhooks {
         let stored = sqlx::query(
             "insert into lectern.webhooks (id, tenant, user_id, url, events, fingerprint, created_at) \
              select $1, $2, $3, $4, $5, $6, $7 where $8 > \
-             (select count(*) from lectern.webhooks where tenant = $2 and user_id = $3)",
+             (select count(*) from lectern.webhooks where tenant = $2 and user_id = $3) on conflict (id) do nothing",
         )
         .bind(webhook.id)
         .bind(&owner.tenant)

@@ -10,6 +10,10 @@ use ipnet::IpNet;
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
+/// Where the client of a request is that another of its requests has asked for: it was found once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client(pub(crate) IpAddr);
+
 const FORWARDED: &str = "x-forwarded-for";
 /// A client's to lengthen: more proxies than stand in a row.
 const HOPS: usize = 16;

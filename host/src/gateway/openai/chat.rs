@@ -170,15 +170,16 @@ pub(super) struct Asked {
         (status = 404, description = "`model_not_found`, `DOCUMENT_NOT_FOUND`, `SESSION_NOT_FOUND`", body = OpenAiError),
         (status = 409, description = "`DOCUMENT_PROCESSING`", body = OpenAiError),
         (status = 422, description = "`DOCUMENT_UNREADABLE`", body = OpenAiError),
-        (status = 503, description = "`model_not_configured`: no language model, and no document", body = OpenAiError),
+        (status = 501, description = "`model_not_configured`: no language model, and no document", body = OpenAiError),
     ),
 )]
 pub(in crate::gateway) async fn complete(
     caller: &Caller<'_>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let wanted: Conversation = parsed(request).await?;
+    let wanted: Conversation = parsed(caller, request).await?;
     wanted.check(caller)?;
+    wanted.question(caller, &[])?;
     let documents = wanted.documents(caller).await?;
     if documents.is_empty() && caller.gateway.platform.model().is_none() {
         let why = "no language model is configured, and no document is named or uploaded";

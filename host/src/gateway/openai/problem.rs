@@ -38,6 +38,9 @@ struct Said {
     code: Option<String>,
 }
 
+/// As OpenAI has it for an account without credit, type and code.
+const QUOTA: &str = "insufficient_quota";
+
 /// Why a route of OpenAI's does not answer.
 #[derive(Debug)]
 pub(in crate::gateway) enum Refusal {
@@ -144,10 +147,11 @@ impl Refusal {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Stalled => StatusCode::REQUEST_TIMEOUT,
             Self::UnknownModel(_) => StatusCode::NOT_FOUND,
-            Self::NoModel(_) => StatusCode::SERVICE_UNAVAILABLE,
+            // As it is set up: no error of the service's, which somebody would be called for.
+            Self::NoModel(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Pending { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::NotTranscribed { code, .. } => match code.as_str() {
-                "ENGINE_NOT_CONFIGURED" => StatusCode::SERVICE_UNAVAILABLE,
+                "ENGINE_NOT_CONFIGURED" => StatusCode::NOT_IMPLEMENTED,
                 "ENGINE_ACCESS_DENIED" | "ENGINE_REFUSED" => StatusCode::BAD_GATEWAY,
                 _ => StatusCode::UNPROCESSABLE_ENTITY,
             },
@@ -158,6 +162,8 @@ impl Refusal {
     fn code(&self) -> Option<String> {
         let code = match self {
             Self::Told { status, .. } if *status == StatusCode::UNAUTHORIZED => "invalid_api_key",
+            // That will not be better in a minute.
+            Self::Told { code, .. } if code == "QUOTA_EXCEEDED" => QUOTA,
             Self::Told { status, .. } if *status == StatusCode::TOO_MANY_REQUESTS => {
                 "rate_limit_exceeded"
             }
@@ -203,6 +209,7 @@ impl Refusal {
     /// The error as it is sent, in an answer of its own or within a stream.
     pub(super) fn body(&self) -> OpenAiError {
         let r#type = match self.status() {
+            StatusCode::TOO_MANY_REQUESTS if self.code().is_some_and(|code| code == QUOTA) => QUOTA,
             StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
             status if status.is_server_error() => "server_error",
             _ => "invalid_request_error",
@@ -218,7 +225,7 @@ impl Refusal {
     }
 
     /// The response.
-    pub(super) fn render(&self) -> Response {
+    pub(in crate::gateway) fn render(&self) -> Response {
         let mut response = (self.status(), axum::Json(self.body())).into_response();
         let headers = response.headers_mut();
         match self {

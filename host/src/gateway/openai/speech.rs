@@ -90,7 +90,7 @@ pub(in crate::gateway) async fn speak(
     caller: &Caller<'_>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let wanted: Speech = parsed(request).await?;
+    let wanted: Speech = parsed(caller, request).await?;
     let format = wanted.format()?;
     let order = wanted.order(caller, format)?;
     let accept = match format {

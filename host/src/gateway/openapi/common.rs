@@ -47,7 +47,7 @@ fn responses() -> Value {
         ("ratelimit-policy", "RateLimitPolicy"),
     ];
     json!({
-        "BadRequest": refusal("`VALIDATION_ERROR`, `MALFORMED_JSON`, `INVALID_PATH`, `UNSUPPORTED_API_VERSION`, \
+        "BadRequest": refusal("`VALIDATION_ERROR`, `MALFORMED_JSON`, `INVALID_PATH`, `INVALID_HOST`, `BODY_BROKEN`, `UNSUPPORTED_API_VERSION`, \
             or as the route says", &[]),
         "Unauthenticated": refusal("`UNAUTHENTICATED`, `TOKEN_EXPIRED`", &[("www-authenticate", "Authenticate")]),
         "Forbidden": refusal("`FORBIDDEN`: `user_id` is not the token's subject; `ORIGIN_NOT_ALLOWED`: of a web page \

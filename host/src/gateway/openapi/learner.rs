@@ -172,7 +172,8 @@ pub(super) fn websocket() {}
     path = "/webhooks",
     operation_id = "make_webhook",
     tag = "host",
-    params(Whose),
+    params(Whose, ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, nullable = false,
+        description = "With the same, and the same `url` and `events`, the same webhook is answered, secret and all")),
     request_body = NewWebhook,
     responses(
         (status = 201, description = "It is told from now on", body = MadeWebhook,
@@ -180,6 +181,7 @@ pub(super) fn websocket() {}
         (status = 405, description = "`METHOD_NOT_ALLOWED`", body = Error),
         (status = 408, description = "`REQUEST_TIMEOUT`", body = Error),
         (status = 409, description = "`TOO_MANY_WEBHOOKS`", body = Error),
+        (status = 422, description = "`IDEMPOTENCY_KEY_REUSED`", body = Error),
     ),
 )]
 pub(super) fn make() {}

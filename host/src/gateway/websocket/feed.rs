@@ -1,6 +1,7 @@
 //! One subscription: a request through the gateway, and its events as they come.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -55,11 +56,14 @@ impl Feed {
                 Err(_) => message::over(&self.id, status, Some("ANSWER_TOO_LARGE")),
             };
         }
-        let mut events = std::pin::pin!(bounded(response.into_body()).eventsource());
+        let held = Arc::new(AtomicUsize::new(0));
+        let body = bounded(response.into_body(), held.clone());
+        let mut events = std::pin::pin!(body.eventsource());
         while let Some(event) = events.next().await {
             let Ok(event) = event else {
                 return message::over(&self.id, status, Some("STREAM_BROKEN"));
             };
+            held.store(0, Ordering::Relaxed);
             let event = message::event(&self.id, &event.event, &event.data);
             // Waits for the client, and the component with it.
             if !self.say(event, false).await {
@@ -87,18 +91,15 @@ fn is_stream(response: &Response) -> bool {
     response.status().is_success() && kind.is_some_and(|kind| kind.starts_with("text/event-stream"))
 }
 
-/// The body, ended where an event does not end: a component could else fill the host's memory.
-fn bounded(body: Body) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
-    let mut since_end = 0;
+/// The body, ended where an event does not end: a component could else fill the host's memory. `held` are the
+/// bytes that came since an event was whole; whoever reads the events sets it.
+fn bounded(
+    body: Body,
+    held: Arc<AtomicUsize>,
+) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
     body.into_data_stream().map(move |chunk| {
         let chunk = chunk.map_err(std::io::Error::other)?;
-        // Where an empty line ends an event; one that is cut in two counts for the next.
-        let end = chunk.windows(2).rposition(|two| two == b"\n\n");
-        since_end = match end {
-            Some(end) => chunk.len() - end,
-            None => since_end + chunk.len(),
-        };
-        match since_end <= MAX_EVENT {
+        match held.fetch_add(chunk.len(), Ordering::Relaxed) <= MAX_EVENT {
             true => Ok(chunk),
             false => Err(std::io::Error::other("an event does not end")),
         }
@@ -107,8 +108,6 @@ fn bounded(body: Body) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
 
     #[tokio::test]
@@ -135,18 +134,39 @@ mod tests {
         assert!(sent.load(Ordering::Relaxed) > before);
     }
 
-    async fn is_passed(chunks: Vec<Vec<u8>>) -> bool {
+    /// The last word on a stream of those chunks.
+    async fn last(chunks: Vec<Vec<u8>>) -> String {
         let chunks = chunks.into_iter().map(Ok::<_, std::io::Error>);
+        let response = Response::builder().header(header::CONTENT_TYPE, "text/event-stream");
         let body = Body::from_stream(futures::stream::iter(chunks));
-        bounded(body)
-            .all(|chunk| async move { chunk.is_ok() })
-            .await
+        let (say, mut said) = mpsc::channel(2);
+        let id = "1".to_owned();
+        let feed = Feed { id, number: 1, say };
+        let heard = async { while said.recv().await.is_some() {} };
+        let forward = async {
+            let last = feed.forward(response.body(body).unwrap()).await;
+            drop(feed);
+            last
+        };
+        let (last, ()) = tokio::join!(forward, heard);
+        last.into_text().unwrap().to_string()
     }
 
     #[tokio::test]
-    async fn an_event_that_does_not_end_is_cut_off() {
-        let event = [b"data: ", vec![b'x'; 100 << 10].as_slice(), b"\n\n"].concat();
-        assert!(is_passed(vec![event; 50]).await);
-        assert!(!is_passed(vec![vec![b'x'; 100 << 10]; 50]).await);
+    async fn an_event_that_does_not_end_is_cut_off_however_events_end() {
+        let data = [b"data: ", vec![b'x'; 100 << 10].as_slice()].concat();
+        for end in ["\n\n", "\r\n\r\n"] {
+            let event = [data.as_slice(), end.as_bytes()].concat();
+            assert!(!last(vec![event; 50]).await.contains("STREAM_BROKEN"));
+            let (begin, end) = end.split_at(1);
+            let begin = [data.as_slice(), begin.as_bytes()].concat();
+            let halves = std::iter::repeat_n([begin, end.into()], 50).flatten();
+            assert!(!last(halves.collect()).await.contains("STREAM_BROKEN"));
+        }
+        assert!(
+            last(vec![vec![b'x'; 100 << 10]; 50])
+                .await
+                .contains("STREAM_BROKEN")
+        );
     }
 }
