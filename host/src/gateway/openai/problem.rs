@@ -98,6 +98,16 @@ impl Refusal {
         Self::Invalid { param, message }
     }
 
+    /// Of what was asked about a recording that is taken: who is told to come later would send it again.
+    pub(super) fn of_job(self, job: &str) -> Self {
+        match self.status() {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Self::Pending {
+                job: job.to_owned(),
+            },
+            _ => self,
+        }
+    }
+
     /// An answer of a component's that is none.
     pub(super) fn broken() -> Self {
         Self::Told {

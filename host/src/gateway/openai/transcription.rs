@@ -138,7 +138,8 @@ pub(in crate::gateway) async fn transcribe(
     };
     let job = submitted["job_id"].as_str().ok_or_else(Refusal::broken)?;
     let transcription = settled(caller, job).await?;
-    answer(caller, &wanted, job, &transcription).await
+    let answer = answer(caller, &wanted, job, &transcription).await;
+    answer.map_err(|refusal| refusal.of_job(job))
 }
 
 /// One of the two.
