@@ -93,7 +93,7 @@ impl Config {
         components: Option<PathBuf>,
     ) -> Result<Self, ConfigError> {
         let environment = Environment::read();
-        let identity = configured_identity()?;
+        let identity = Identity::of(configured_secret()?, &environment)?;
         if identity.is_development() && !listen.ip().is_loopback() {
             return Err(ConfigError::Exposed(listen));
         }

@@ -239,12 +239,11 @@ impl Default for Reading {
 
 /// A request's JSON. Unknown members are ignored, as clients send what is newer than us.
 async fn parsed<T: DeserializeOwned>(caller: &Caller<'_>, request: Request) -> Result<T, Refusal> {
-    let size = request.body().size_hint().upper().unwrap_or(u64::MAX);
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
-    if size > MAX_JSON && size < usize::MAX {
-        return Err(Refusal::TooLarge(MAX_JSON));
-    }
-    let room = u32::try_from(size.min(MAX_JSON) >> 10).unwrap_or(u32::MAX);
+    let size = request.body().size_hint().upper();
+    let size = size.map_or(Ok(MAX_JSON), usize::try_from);
+    let size = size.ok().filter(|size| *size <= MAX_JSON);
+    let size = size.ok_or(Refusal::TooLarge(MAX_JSON))?;
+    let room = u32::try_from(size >> 10).unwrap_or(u32::MAX);
     let room = caller.gateway.reading.0.try_acquire_many(room);
     let _room = room.map_err(|_| super::Problem::Overloaded)?;
     // One user has a part of that, as of a component's turns.

@@ -16,7 +16,7 @@ use crate::gateway::auth::Denied;
 use crate::gateway::limits::{Limited, Told, name as limits_name, seconds};
 use crate::webhook::Refusal;
 
-/// What is refused before anybody is asked who they are.
+/// What is refused for how it is asked, whoever asks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unasked {
     /// A request says not whom it is for, or twice.

@@ -8,7 +8,7 @@ use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
-use crate::harness::{PATIENCE, TestHost};
+use crate::harness::{PATIENCE, TestHost, text_of};
 use crate::model::Model;
 use crate::quiz::{self, deliver, key, quiet, sql};
 
@@ -56,10 +56,6 @@ fn has_it(bytes: &[u8]) -> bool {
     bytes
         .windows(word.len())
         .any(|window| window.eq_ignore_ascii_case(word))
-}
-
-fn text_of(body: &Value, member: &str) -> String {
-    body[member].as_str().unwrap().to_owned()
 }
 
 /// A POST that is kept to be answered again.

@@ -384,6 +384,11 @@ pub(crate) fn pdf(pages: &[&str]) -> Vec<u8> {
     file.into_bytes()
 }
 
+/// A member that is a text.
+pub(crate) fn text_of(body: &Value, member: &str) -> String {
+    body[member].as_str().unwrap().to_owned()
+}
+
 /// To a database of the private PostgreSQL of the host that keeps its data in that folder, as the administrator.
 pub(crate) async fn database(folder: &Path, name: &str) -> PgConnection {
     let home = folder.join("postgres");

@@ -11,7 +11,7 @@ use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, PATIENCE, TestHost};
+use crate::harness::{Answer, PATIENCE, TestHost, text_of};
 use crate::transcription::{hears, tone};
 
 const KEY: &str = "the tests' users sign with this key";
@@ -120,31 +120,27 @@ fn text() -> Vec<u8> {
     format!("{BIOLOGY}\n\nThe {WORD} is a rare organ of the cell.").into_bytes()
 }
 
-fn id(body: &Value, member: &str) -> String {
-    body[member].as_str().unwrap().to_owned()
-}
-
 impl Hers {
     async fn make(alice: &Caller<'_>) -> Self {
         let uploaded = alice.post("/upload", Body::File("zanzibarite.txt", text()));
-        let document = id(&uploaded.await, "document_id");
+        let document = text_of(&uploaded.await, "document_id");
         let batch = alice.post("/upload/batch", Body::File("zanzibarite.txt", text()));
-        let batched_document = id(&batch.await["documents"][0], "document_id");
+        let batched_document = text_of(&batch.await["documents"][0], "document_id");
         for document in [&document, &batched_document] {
             alice.settled(&format!("/document/{document}")).await;
         }
         let (quiz, submission) = Self::quiz(alice, &document).await;
         let job = alice.post("/transcribe", Body::File("a.wav", tone()));
-        let job = id(&job.await, "job_id");
+        let job = text_of(&job.await, "job_id");
         let batch = alice.post("/transcribe/batch", Body::File("a.wav", tone()));
-        let batched_job = id(&batch.await["transcriptions"][0], "job_id");
+        let batched_job = text_of(&batch.await["transcriptions"][0], "job_id");
         for job in [&job, &batched_job] {
             alice.settled(&format!("/transcription/{job}")).await;
         }
         let say = json!({ "text": format!("Say {WORD}.") });
         let audio = alice.post("/synthesize", Body::Json(say.clone())).await;
         let items = Body::Json(json!({ "items": [say] }));
-        let batch = id(&alice.post("/synthesize/batch", items).await, "batch_id");
+        let batch = text_of(&alice.post("/synthesize/batch", items).await, "batch_id");
         alice.settled(&format!("/synthesize/batch/{batch}")).await;
         Self {
             session: Self::session(alice, &document).await,
@@ -155,7 +151,7 @@ impl Hers {
             submission,
             job,
             batched_job,
-            audio: id(&audio, "audio_id"),
+            audio: text_of(&audio, "audio_id"),
             batch,
         }
     }
@@ -167,7 +163,7 @@ impl Hers {
         });
         let answer = alice.post("/chat", Body::Json(question)).await;
         assert!(answer["response"].as_str().unwrap().contains(WORD));
-        id(&answer, "session_id")
+        text_of(&answer, "session_id")
     }
 
     async fn quiz(alice: &Caller<'_>, document: &str) -> (String, String) {
@@ -175,7 +171,7 @@ impl Hers {
         let quiz = alice.post("/quiz/generate", Body::Json(wanted)).await;
         let answers = json!({ "quiz_id": quiz["quiz_id"], "answers": { "q1": WORD } });
         let graded = alice.post("/quiz/submit", Body::Json(answers)).await;
-        (id(&quiz, "quiz_id"), id(&graded, "submission_id"))
+        (text_of(&quiz, "quiz_id"), text_of(&graded, "submission_id"))
     }
 
     fn names(&self) -> [&str; 11] {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use corpus::samples::BIOLOGY;
 use reqwest::{Method, RequestBuilder};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::harness::{PATIENCE, TestHost};
+use crate::harness::{PATIENCE, TestHost, text_of};
 use crate::quiz::{quiet, sql};
 use crate::transcription::{hears, tone};
 
@@ -27,10 +27,6 @@ const TABLES: [(&str, &str, &str); 7] = [
     ("stt.transcription_jobs", "job_id", "submitted_at"),
     ("tts.audio", "audio_id", "requested_at"),
 ];
-
-fn text_of(body: &Value, member: &str) -> String {
-    body[member].as_str().unwrap().to_owned()
-}
 
 /// What alice asks for, again and again.
 struct Alice<'a> {

@@ -28,7 +28,10 @@ pub(super) async fn list(user: &User, page: &Page, q: Option<&str>) -> Result<Re
         Some(Cursor { at, id }) => (*at, id.as_str()),
         None => (i64::MAX, ""),
     };
-    let statement = q.map_or_else(|| LIST.to_owned(), search);
+    let statement = q.map_or_else(
+        || format!("select {COLUMNS} from chat_sessions s where {PAGE}"),
+        search,
+    );
     let mut values = params![&user.tenant, &user.id, at, id, page.rows()];
     values.extend(q.map(postgres::Value::from));
     let rows = postgres::fetch(&statement, values).await?;
@@ -43,16 +46,21 @@ fn search(q: &str) -> String {
     } else {
         BY_WORDS
     };
-    format!("{hits}{FOUND}")
+    format!(
+        "{hits}select {COLUMNS}, hits.snippet, hits.message_id \
+         from chat_sessions s left join hits on hits.session_id = s.session_id \
+         where (hits.message_id is not null or position(lower($6) in lower(coalesce(s.title, ''))) > 0) and {PAGE}"
+    )
 }
 
-/// Microseconds order as the timestamps do, and are exact in a cursor. As the index `chat_sessions_by_owner` has
-/// them, so that a page is read from it and no more.
-const LIST: &str = "select coalesce(s.name, s.session_id), s.created_at, \
+/// Of a session, as [`session`] reads them.
+const COLUMNS: &str = "coalesce(s.name, s.session_id), s.created_at, \
      (select max(m.timestamp) from chat_messages m where m.session_id = s.session_id), \
      (select count(*) from chat_messages m where m.session_id = s.session_id), s.title, \
-     (extract(epoch from s.updated_at) * 1000000)::bigint, s.session_id from chat_sessions s \
-     where s.tenant = $1 and s.user_id = $2 \
+     (extract(epoch from s.updated_at) * 1000000)::bigint, s.session_id";
+/// The user's, from a cursor on. Microseconds order as the timestamps do, and are exact in a cursor. As the index
+/// `chat_sessions_by_owner` has them, so that a page is read from it and no more.
+const PAGE: &str = "s.tenant = $1 and s.user_id = $2 \
      and (s.updated_at, s.session_id) < (case when $3 = 9223372036854775807 then timestamptz 'infinity' \
          else timestamptz 'epoch' + $3 * interval '1 microsecond' end, $4) \
      order by s.updated_at desc, s.session_id desc limit $5";
@@ -72,16 +80,6 @@ const BY_LETTERS: &str = "with hits as (select distinct on (m.session_id) m.sess
          from chat_sessions o join chat_messages m on m.session_id = o.session_id \
          where o.tenant = $1 and o.user_id = $2 and position(lower($6) in lower(m.content)) > 0 \
          order by m.session_id, m.ordinal) ";
-const FOUND: &str = "select coalesce(s.name, s.session_id), s.created_at, \
-     (select max(m.timestamp) from chat_messages m where m.session_id = s.session_id), \
-     (select count(*) from chat_messages m where m.session_id = s.session_id), s.title, \
-     (extract(epoch from s.updated_at) * 1000000)::bigint, s.session_id, hits.snippet, hits.message_id \
-     from chat_sessions s left join hits on hits.session_id = s.session_id \
-     where s.tenant = $1 and s.user_id = $2 \
-     and (hits.message_id is not null or position(lower($6) in lower(coalesce(s.title, ''))) > 0) \
-     and (s.updated_at, s.session_id) < (case when $3 = 9223372036854775807 then timestamptz 'infinity' \
-         else timestamptz 'epoch' + $3 * interval '1 microsecond' end, $4) \
-     order by s.updated_at desc, s.session_id desc limit $5";
 
 fn session(mut row: Row, searched: bool) -> (Cursor, Value) {
     let cursor = Cursor {
